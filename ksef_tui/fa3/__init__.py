@@ -1,0 +1,1 @@
+"""The invoice document FA(3): read, check, explain, build."""
