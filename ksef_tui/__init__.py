@@ -1,0 +1,1 @@
+"""ksef-tui: an accounting office authorises its clients in KSeF and sends their invoices."""

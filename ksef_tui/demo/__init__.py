@@ -1,0 +1,1 @@
+"""An office at work in the sandbox, for an exercise."""

@@ -1,0 +1,107 @@
+"""The life of a client's authorisation: one per client, bound to one NIP (design §5, §7)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from ksef_tui.domain.invoices import Badge
+
+
+class AuthState(StrEnum):
+    """Where a client's authorisation stands. The value is the code that scripts see."""
+
+    MISSING = "missing"
+    REQUESTED = "requested"
+    RUNNING = "running"
+    TO_SIGN = "to_sign"
+    ACTIVE = "active"
+    READ_ONLY = "read_only"
+    EXPIRING = "expiring"
+    EXPIRED = "expired"
+    NO_PERMISSION = "no_permission"
+    BLOCKED = "blocked"
+    FAILED = "failed"
+    ENDED = "ended"
+
+
+class AuthMethod(StrEnum):
+    """The way: the office's profile, a signature made elsewhere, or a KSeF token."""
+
+    CERTIFICATE = "certificate"
+    EXTERNAL = "external"
+    TOKEN = "token"
+
+
+class AuthStep(StrEnum):
+    """The steps of the flow in the order in which a person sees them."""
+
+    REQUEST = "request"
+    SIGN = "sign"
+    VERIFY = "verify"
+    RIGHTS = "rights"
+
+
+STEP_LABELS: dict[AuthStep, str] = {
+    AuthStep.REQUEST: "żądanie",
+    AuthStep.SIGN: "podpis",
+    AuthStep.VERIFY: "weryfikacja",
+    AuthStep.RIGHTS: "uprawnienia",
+}
+
+METHOD_LABELS: dict[AuthMethod, str] = {
+    AuthMethod.CERTIFICATE: "profil biura",
+    AuthMethod.EXTERNAL: "podpis zewnętrzny",
+    AuthMethod.TOKEN: "token KSeF",
+}
+
+AUTH_BADGES: dict[AuthState, Badge] = {
+    AuthState.MISSING: Badge("·", ".", "niepodłączony", "quiet"),
+    AuthState.REQUESTED: Badge("✉", "@", "czeka na klienta", "wait"),
+    AuthState.RUNNING: Badge("◌", "~", "łączenie", "busy"),
+    AuthState.TO_SIGN: Badge("✎", "/", "do podpisu", "wait"),
+    AuthState.ACTIVE: Badge("●", "*", "gotowy", "good"),
+    AuthState.READ_ONLY: Badge("◐", "o", "tylko przeglądanie", "bad"),
+    AuthState.EXPIRING: Badge("◔", "%", "kończy się", "wait"),
+    AuthState.EXPIRED: Badge("◇", "x", "cert. wygasł", "bad"),
+    AuthState.NO_PERMISSION: Badge("⊘", "0", "brak uprawnień", "bad"),
+    AuthState.BLOCKED: Badge("■", "#", "blokada MF", "bad"),
+    AuthState.FAILED: Badge("✘", "X", "nieudana, ponów", "bad"),
+    AuthState.ENDED: Badge("–", "-", "obsługa zakończona", "quiet"),
+}
+
+A = AuthState
+_SETTLED = (
+    A.MISSING,
+    A.REQUESTED,
+    A.TO_SIGN,
+    A.ACTIVE,
+    A.READ_ONLY,
+    A.EXPIRING,
+    A.EXPIRED,
+    A.NO_PERMISSION,
+    A.BLOCKED,
+    A.FAILED,
+)
+_OUTCOMES = frozenset({A.ACTIVE, A.READ_ONLY, A.EXPIRING, A.EXPIRED, A.NO_PERMISSION, A.BLOCKED, A.FAILED})
+
+AUTH_MOVES: dict[str, dict[AuthState, frozenset[AuthState]]] = {
+    "start": {s: frozenset({A.RUNNING}) for s in (*_SETTLED, A.RUNNING)},
+    "export": {s: frozenset({A.TO_SIGN}) for s in (*_SETTLED, A.RUNNING)},
+    "submit": {A.TO_SIGN: frozenset({A.RUNNING})},
+    "cancel": {A.RUNNING: frozenset({A.MISSING}), A.TO_SIGN: frozenset({A.MISSING})},
+    "finish": {A.RUNNING: _OUTCOMES},
+    # what time, a probe or a refused call teaches about a standing authorisation
+    "learn": dict.fromkeys(
+        (A.ACTIVE, A.READ_ONLY, A.EXPIRING, A.EXPIRED, A.NO_PERMISSION, A.BLOCKED, A.FAILED), _OUTCOMES
+    ),
+    "request": {s: frozenset({A.REQUESTED}) for s in (A.MISSING, A.READ_ONLY, A.NO_PERMISSION, A.FAILED, A.REQUESTED)},
+    "revoke": {s: frozenset({A.MISSING}) for s in (*_SETTLED, A.RUNNING)},
+    "end": {s: frozenset({A.ENDED}) for s in (*_SETTLED, A.RUNNING)},
+}
+
+CAN_SEND = frozenset({A.ACTIVE, A.EXPIRING})
+
+
+def may_become(act: str, old: AuthState, new: AuthState) -> bool:
+    """Whether `act` may take an authorisation from `old` to `new`."""
+    return new in AUTH_MOVES.get(act, {}).get(old, frozenset())

@@ -1,0 +1,78 @@
+"""Who may do what, in one table. Every service function asks it first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ksef_tui.domain.problems import Problem
+
+
+class Role(StrEnum):
+    """`admin` runs the office, `accountant` works for its clients, `client` sees one company."""
+
+    ADMIN = "admin"
+    ACCOUNTANT = "accountant"
+    CLIENT = "client"
+
+
+class Act(StrEnum):
+    """What can be done, as the audit log names it."""
+
+    SEE = "see"
+    CLIENT_ADD = "client.add"
+    CLIENT_ARCHIVE = "client.archive"
+    IDENTITY_ADD = "identity.add"
+    IDENTITY_REMOVE = "identity.remove"
+    AUTH_START = "auth.start"
+    AUTH_CHECK = "auth.check"
+    AUTH_REVOKE = "auth.revoke"
+    INVOICE_IMPORT = "invoice.import"
+    INVOICE_APPROVE = "invoice.approve"
+    INVOICE_RECALL = "invoice.recall"
+    INVOICE_HOLD = "invoice.hold"
+    INVOICE_RELEASE = "invoice.release"
+    INVOICE_WITHDRAW = "invoice.withdraw"
+    INVOICE_RETRY = "invoice.retry"
+    UPO_EXPORT = "upo.export"
+    INVOICE_EXPORT = "invoice.export"
+    SETTING_CHANGE = "setting.change"
+    BACKUP = "backup"
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """A person who uses the program. `client_id` is set for a `client` operator: the one company they see."""
+
+    id: int
+    login: str
+    name: str
+    role: Role
+    client_id: int | None = None
+
+
+_OFFICE_ONLY = frozenset(
+    {Act.CLIENT_ADD, Act.CLIENT_ARCHIVE, Act.IDENTITY_ADD, Act.IDENTITY_REMOVE, Act.SETTING_CHANGE, Act.BACKUP}
+)
+_ADMIN_ONLY = frozenset({Act.IDENTITY_REMOVE, Act.SETTING_CHANGE, Act.BACKUP, Act.CLIENT_ARCHIVE})
+
+ALLOWED: dict[Role, frozenset[Act]] = {
+    Role.ADMIN: frozenset(Act),
+    Role.ACCOUNTANT: frozenset(Act) - _ADMIN_ONLY,
+    Role.CLIENT: frozenset(Act) - _OFFICE_ONLY - {Act.AUTH_START, Act.AUTH_REVOKE, Act.AUTH_CHECK},
+}
+
+
+def may(operator: Operator, act: Act, client_id: int | None) -> bool:
+    """Whether `operator` may do `act` for the client (None: an act that concerns the whole office)."""
+    if act not in ALLOWED[operator.role]:
+        return False
+    if operator.role is Role.CLIENT:
+        return client_id is not None and client_id == operator.client_id
+    return True
+
+
+def require(operator: Operator, act: Act, client_id: int | None) -> None:
+    """Raises Problem("not_allowed") unless `operator` may do `act` for the client."""
+    if not may(operator, act, client_id):
+        raise Problem("not_allowed", f"Operator {operator.login} nie ma prawa do tej czynności.")

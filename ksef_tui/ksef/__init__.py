@@ -1,0 +1,1 @@
+"""The KSeF protocol on the wire. Knows no office."""

@@ -1,0 +1,1 @@
+"""SQLite: migrations, one file for each kind of thing, the change feed."""

@@ -1,0 +1,171 @@
+"""Invoices: inserted once, then moved from state to state; every move names the state it leaves."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from ksef_tui.domain.invoices import OCCUPIES_NUMBER, InvoiceState, may_move
+from ksef_tui.domain.times import to_text
+from ksef_tui.store.database import Database
+
+_COLUMNS = frozenset(
+    {
+        "reason_code", "reason", "mode", "channel", "send_after", "approved_by", "session_id", "ordinal", "reference",
+        "attempts", "ksef_number", "original_session", "accepted_at", "upo", "upo_sha256", "upo_at", "replaced_by", "next_look",
+    }
+)  # fmt: skip
+_INSERTED = (
+    "client_id", "sha256", "file", "size", "seller_nip", "number", "number_key", "kind", "issue_date", "buyer_nip", "buyer",
+    "gross", "currency", "form_code", "attachment", "state", "reason_code", "reason", "findings",
+)  # fmt: skip
+
+
+def insert(connection: sqlite3.Connection, now: datetime, operator_id: int | None, values: dict[str, Any]) -> int:
+    """A new invoice's id, with its first event. sqlite3.IntegrityError when the client has these bytes already."""
+    at = to_text(now)
+    cursor = connection.execute(
+        f"INSERT INTO invoice ({', '.join(_INSERTED)}, created_at, changed_at) "
+        f"VALUES ({', '.join(':' + name for name in _INSERTED)}, :at, :at)",
+        {**values, "at": at},
+    )
+    invoice_id = int(cursor.lastrowid or 0)
+    _event(
+        connection, at, invoice_id, "import", "", values["state"], operator_id, values["reason_code"], values["reason"]
+    )
+    return invoice_id
+
+
+def move(
+    connection: sqlite3.Connection,
+    now: datetime,
+    invoice_id: int,
+    act: str,
+    old: InvoiceState,
+    new: InvoiceState,
+    *,
+    operator_id: int | None = None,
+    reason_code: str = "",
+    reason: str = "",
+    **values: Any,
+) -> bool:
+    """Take an invoice from `old` to `new`, with its event; False when it is not in `old` any more.
+
+    Raises ValueError for a move that the table of the domain does not know.
+    """
+    if not may_move(act, old, new):
+        raise ValueError(f"an invoice does not go from {old} to {new} by {act}")
+    at = to_text(now)
+    changed = _update(connection, at, invoice_id, old, {**values, "reason_code": reason_code, "reason": reason}, new)
+    if changed:
+        _event(connection, at, invoice_id, act, old, new, operator_id, reason_code, reason)
+    return changed
+
+
+def note(connection: sqlite3.Connection, now: datetime, invoice_id: int, state: InvoiceState, **values: Any) -> bool:
+    """Write down what was learned without leaving `state`; False when it is not in that state any more."""
+    return _update(connection, to_text(now), invoice_id, state, values, state)
+
+
+def _update(
+    connection: sqlite3.Connection,
+    at: str,
+    invoice_id: int,
+    old: InvoiceState,
+    values: dict[str, Any],
+    new: InvoiceState,
+) -> bool:
+    unknown = values.keys() - _COLUMNS
+    if unknown:
+        raise ValueError(f"no such column: {unknown}")
+    assignments = "".join(f", {name} = ?" for name in values)
+    cursor = connection.execute(
+        f"UPDATE invoice SET state = ?, changed_at = ?{assignments} WHERE id = ? AND state = ?",
+        (new, at, *values.values(), invoice_id, old),
+    )
+    return cursor.rowcount == 1
+
+
+def _event(
+    connection: sqlite3.Connection,
+    at: str,
+    invoice_id: int,
+    act: str,
+    old: str,
+    new: str,
+    operator_id: int | None,
+    reason_code: str,
+    reason: str,
+) -> None:
+    connection.execute(
+        "INSERT INTO invoice_event (invoice_id, at, act, from_state, to_state, operator_id, reason_code, reason) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (invoice_id, at, act, old, new, operator_id, reason_code, reason),
+    )
+
+
+def get(db: Database, invoice_id: int) -> sqlite3.Row | None:
+    """An invoice by id."""
+    return db.row("SELECT * FROM invoice WHERE id = ?", (invoice_id,))
+
+
+def by_bytes(db: Database, client_id: int, sha256: str) -> sqlite3.Row | None:
+    """The client's invoice with exactly these bytes."""
+    return db.row("SELECT * FROM invoice WHERE client_id = ? AND sha256 = ?", (client_id, sha256))
+
+
+def occupying(db: Database, client_id: int, number_key: str, except_id: int = 0) -> sqlite3.Row | None:
+    """Another invoice that has this seller's number already, whatever its kind (design §6 rule 2, F4)."""
+    states = sorted(OCCUPIES_NUMBER)
+    marks = ", ".join("?" for _ in states)
+    return db.row(
+        f"SELECT * FROM invoice WHERE client_id = ? AND number_key = ? AND id <> ? AND (state IN ({marks}) "
+        "OR (state = 'rejected' AND reason_code = '440')) ORDER BY id LIMIT 1",
+        (client_id, number_key, except_id, *states),
+    )
+
+
+def events(db: Database, invoice_id: int) -> list[sqlite3.Row]:
+    """What happened to an invoice, oldest first, with the login of who did it."""
+    return db.rows(
+        "SELECT e.*, o.login FROM invoice_event e LEFT JOIN operator o ON o.id = e.operator_id WHERE invoice_id = ? ORDER BY e.id",
+        (invoice_id,),
+    )
+
+
+def ids_in_state(db: Database, state: InvoiceState, client_id: int | None = None) -> list[int]:
+    """The ids in a state, oldest first; of one client or of all."""
+    if client_id is None:
+        found = db.rows("SELECT id FROM invoice WHERE state = ? ORDER BY id", (state,))
+    else:
+        found = db.rows("SELECT id FROM invoice WHERE client_id = ? AND state = ? ORDER BY id", (client_id, state))
+    return [row[0] for row in found]
+
+
+def due_to_send(db: Database, client_id: int, now: datetime, limit: int) -> list[sqlite3.Row]:
+    """Approved invoices of a client whose recall window has passed, oldest first."""
+    return db.rows(
+        "SELECT * FROM invoice WHERE client_id = ? AND state = 'approved' AND channel = 'interactive' "
+        "AND (send_after IS NULL OR send_after <= ?) ORDER BY id LIMIT ?",
+        (client_id, to_text(now), limit),
+    )
+
+
+def of_session(db: Database, session_id: int, states: Sequence[InvoiceState]) -> list[sqlite3.Row]:
+    """The invoices meant for a session that are in one of `states`."""
+    marks = ", ".join("?" for _ in states)
+    return db.rows(
+        f"SELECT * FROM invoice WHERE session_id = ? AND state IN ({marks}) ORDER BY ordinal",
+        (session_id, *states),
+    )
+
+
+def without_upo(db: Database, client_id: int, now: datetime, limit: int) -> list[sqlite3.Row]:
+    """Accepted invoices of a client whose UPO is still to be had and whose next look has come."""
+    return db.rows(
+        "SELECT * FROM invoice WHERE client_id = ? AND state = 'accepted' AND upo IN ('none', 'late') "
+        "AND (next_look IS NULL OR next_look <= ?) ORDER BY id LIMIT ?",
+        (client_id, to_text(now), limit),
+    )

@@ -1,0 +1,51 @@
+"""KSeF's rate limits as last read, and blocks still running: shared by all processes."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from datetime import datetime
+
+from ksef_tui.domain.times import to_text
+from ksef_tui.store.database import Database
+
+
+def put_limits(
+    connection: sqlite3.Connection, now: datetime, context: str, limits: Mapping[str, tuple[int, int, int]]
+) -> None:
+    """Keep a context's limits: group → (per second, per minute, per hour); -1 is unlimited."""
+    for group, (second, minute, hour) in limits.items():
+        connection.execute(
+            "INSERT OR REPLACE INTO rate_limit VALUES (?, ?, ?, ?, ?, ?)",
+            (context, group, second, minute, hour, to_text(now)),
+        )
+
+
+def limit(db: Database, context: str, group: str) -> tuple[int, int, int] | None:
+    """A context's limit of a group, or None when it was never read."""
+    row = db.row(
+        "SELECT per_second, per_minute, per_hour FROM rate_limit WHERE context = ? AND limit_group = ?",
+        (context, group),
+    )
+    return None if row is None else (row[0], row[1], row[2])
+
+
+def read_at(db: Database, context: str) -> str | None:
+    """When a context's limits were last read."""
+    value: str | None = db.value("SELECT max(read_at) FROM rate_limit WHERE context = ?", (context,))
+    return value
+
+
+def block(connection: sqlite3.Connection, context: str, group: str, until_epoch: float) -> None:
+    """Remember KSeF's `Retry-After`: nothing of the group goes out before `until_epoch` (seconds since 1970)."""
+    connection.execute(
+        "INSERT INTO rate_block VALUES (?, ?, ?) ON CONFLICT (context, limit_group) "
+        "DO UPDATE SET until_epoch = max(until_epoch, excluded.until_epoch)",
+        (context, group, until_epoch),
+    )
+
+
+def blocked_until(db: Database, context: str, group: str) -> float:
+    """Until when the group is blocked (seconds since 1970); 0 when it is not."""
+    value = db.value("SELECT until_epoch FROM rate_block WHERE context = ? AND limit_group = ?", (context, group))
+    return float(value or 0)

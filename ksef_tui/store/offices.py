@@ -1,0 +1,115 @@
+"""The office (one row), its operators, its clients and its identities."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import datetime
+
+from ksef_tui.domain.authorizations import AuthState
+from ksef_tui.domain.roles import Operator, Role
+from ksef_tui.domain.times import to_text
+from ksef_tui.store.database import Database
+
+
+def office(db: Database) -> sqlite3.Row | None:
+    """The office's row; None before `init`."""
+    return db.row("SELECT * FROM office")
+
+
+def insert_office(
+    connection: sqlite3.Connection,
+    now: datetime,
+    *,
+    office_id: str,
+    environment: str,
+    api_url: str | None,
+    nip: str,
+    name: str,
+    secrets: str,
+) -> None:
+    """Make the office; sqlite3.IntegrityError when there is one."""
+    connection.execute(
+        "INSERT INTO office (id, office_id, environment, api_url, nip, name, secrets, created_at) VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
+        (office_id, environment, api_url, nip, name, secrets, to_text(now)),
+    )
+
+
+def insert_operator(
+    connection: sqlite3.Connection, now: datetime, login: str, name: str, role: Role, client_id: int | None = None
+) -> int:
+    """A new operator's id."""
+    cursor = connection.execute(
+        "INSERT INTO operator (login, name, role, client_id, created_at) VALUES (?, ?, ?, ?, ?)",
+        (login, name, role, client_id, to_text(now)),
+    )
+    return int(cursor.lastrowid or 0)
+
+
+def operator(db: Database, login: str) -> Operator | None:
+    """An operator who may work, by login."""
+    row = db.row("SELECT * FROM operator WHERE login = ? AND disabled_at IS NULL", (login,))
+    return None if row is None else Operator(row["id"], row["login"], row["name"], Role(row["role"]), row["client_id"])
+
+
+def insert_client(
+    connection: sqlite3.Connection, now: datetime, nip: str, name: str, *, is_office: bool, keeper_id: int | None
+) -> int:
+    """A new client with an authorisation that is missing; sqlite3.IntegrityError when the NIP is known."""
+    cursor = connection.execute(
+        "INSERT INTO client (nip, name, office, keeper_id, created_at) VALUES (?, ?, ?, ?, ?)",
+        (nip, name, int(is_office), keeper_id, to_text(now)),
+    )
+    client_id = int(cursor.lastrowid or 0)
+    connection.execute(
+        "INSERT INTO authorization (client_id, state, changed_at) VALUES (?, ?, ?)",
+        (client_id, AuthState.MISSING, to_text(now)),
+    )
+    return client_id
+
+
+def client(db: Database, client_id: int) -> sqlite3.Row | None:
+    """A client by id, archived or not."""
+    return db.row("SELECT * FROM client WHERE id = ?", (client_id,))
+
+
+def client_by_nip(db: Database, nip: str) -> sqlite3.Row | None:
+    """A client by NIP, archived or not."""
+    return db.row("SELECT * FROM client WHERE nip = ?", (nip,))
+
+
+def set_archived(connection: sqlite3.Connection, client_id: int, at: datetime | None) -> None:
+    """Archive a client, or take it back (None)."""
+    connection.execute("UPDATE client SET archived_at = ? WHERE id = ?", (to_text(at) if at else None, client_id))
+
+
+def insert_identity(connection: sqlite3.Connection, now: datetime, values: dict[str, object]) -> int:
+    """A new identity's id; sqlite3.IntegrityError when the label is taken."""
+    names = (
+        "label", "operator_id", "subject_type", "subject_value", "common_name", "serial", "fingerprint",
+        "key_kind", "valid_from", "valid_to", "certificate", "seal_row", "sealed_key",
+    )  # fmt: skip
+    cursor = connection.execute(
+        f"INSERT INTO identity ({', '.join(names)}, created_at) VALUES ({', '.join(':' + n for n in names)}, :created_at)",
+        {**values, "created_at": to_text(now)},
+    )
+    return int(cursor.lastrowid or 0)
+
+
+def identities(db: Database) -> list[sqlite3.Row]:
+    """The identities in use, by label (with their sealed keys: for services, not for screens)."""
+    return db.rows("SELECT * FROM identity WHERE removed_at IS NULL ORDER BY label")
+
+
+def identity(db: Database, identity_id: int) -> sqlite3.Row | None:
+    """An identity by id, removed or not."""
+    return db.row("SELECT * FROM identity WHERE id = ?", (identity_id,))
+
+
+def identity_by_label(db: Database, label: str) -> sqlite3.Row | None:
+    """An identity in use by its label."""
+    return db.row("SELECT * FROM identity WHERE label = ? AND removed_at IS NULL", (label,))
+
+
+def remove_identity(connection: sqlite3.Connection, now: datetime, identity_id: int) -> None:
+    """Take an identity out of use; its sealed key is destroyed."""
+    connection.execute("UPDATE identity SET removed_at = ?, sealed_key = x'' WHERE id = ?", (to_text(now), identity_id))

@@ -1,0 +1,135 @@
+"""What is written down and never changed: the audit log of what people did, the journal of calls."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from datetime import datetime
+from typing import Any
+
+from ksef_tui.domain.roles import Operator
+from ksef_tui.domain.times import to_text
+from ksef_tui.store.database import Database
+
+ODD_ANSWER_CHARACTERS = 8192
+
+
+def audit(
+    connection: sqlite3.Connection,
+    now: datetime,
+    operator: Operator | None,
+    act: str,
+    *,
+    client_id: int | None = None,
+    invoice_id: int | None = None,
+    **detail: Any,
+) -> None:
+    """One row for what a person did (None: the program itself), in the transaction that does it."""
+    connection.execute(
+        "INSERT INTO audit (at, operator_id, login, act, client_id, invoice_id, detail) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            to_text(now),
+            operator.id if operator else None,
+            operator.login if operator else "",
+            act,
+            client_id,
+            invoice_id,
+            json.dumps(detail, ensure_ascii=False, default=str),
+        ),
+    )
+
+
+def call_started(
+    connection: sqlite3.Connection,
+    now: datetime,
+    *,
+    context: str,
+    operation: str,
+    method: str,
+    path: str,
+    limit_group: str,
+    reference: str,
+    invoice_id: int | None,
+) -> int:
+    """The first of a call's two rows, committed before the call; its id names the call. Never a secret, never a body."""
+    cursor = connection.execute(
+        "INSERT INTO journal (phase, at, epoch, pid, context, operation, method, path, limit_group, reference, invoice_id) "
+        "VALUES ('started', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            to_text(now),
+            now.timestamp(),
+            os.getpid(),
+            context,
+            operation,
+            method,
+            path,
+            limit_group,
+            reference,
+            invoice_id,
+        ),
+    )
+    return int(cursor.lastrowid or 0)
+
+
+def call_ended(
+    connection: sqlite3.Connection,
+    now: datetime,
+    call_id: int,
+    *,
+    kind: str,
+    status: int | None,
+    code: int | None,
+    detail: str,
+    reference: str,
+    seconds: float,
+) -> None:
+    """The second row: what came of the call (`kind`: ok, refused, limited, unknown, unreachable)."""
+    connection.execute(
+        "INSERT INTO journal (call_id, phase, at, epoch, pid, context, operation, method, path, limit_group, reference, "
+        "invoice_id, kind, status, code, detail, seconds) SELECT id, 'ended', ?, ?, ?, context, operation, method, path, "
+        "limit_group, CASE WHEN ? = '' THEN reference ELSE ? END, invoice_id, ?, ?, ?, ?, ? FROM journal WHERE id = ?",
+        (
+            to_text(now), now.timestamp(), os.getpid(), reference, reference, kind, status, code, detail[:1000], seconds, call_id,
+        ),
+    )  # fmt: skip
+
+
+def keep_odd_answer(connection: sqlite3.Connection, now: datetime, call_id: int, body: str) -> None:
+    """An answer that could not be parsed, masked by the caller, at most 8 kB."""
+    connection.execute(
+        "INSERT OR REPLACE INTO odd_answer VALUES (?, ?, ?)", (call_id, to_text(now), body[:ODD_ANSWER_CHARACTERS])
+    )
+
+
+def calls_since(db: Database, context: str | None, limit_group: str, since_epoch: float) -> list[float]:
+    """When calls of a limit group started, oldest first (seconds since 1970). `context` None: of every context."""
+    if context is None:
+        sql, args = (
+            "SELECT epoch FROM journal WHERE phase = 'started' AND limit_group = ? AND epoch > ?",
+            [limit_group, since_epoch],
+        )
+    else:
+        sql = "SELECT epoch FROM journal WHERE phase = 'started' AND context = ? AND limit_group = ? AND epoch > ?"
+        args = [context, limit_group, since_epoch]
+    return [row[0] for row in db.rows(sql + " ORDER BY epoch", args)]
+
+
+def calls_of_invoice(db: Database, invoice_id: int) -> list[sqlite3.Row]:
+    """The journal of one invoice, oldest first."""
+    return db.rows("SELECT * FROM journal WHERE invoice_id = ? ORDER BY id", (invoice_id,))
+
+
+def recent_outcomes(db: Database, since_epoch: float) -> dict[str, int]:
+    """How the calls of the last minutes ended: kind → count (`other` contexts included)."""
+    newest = db.value("SELECT max(id) FROM journal") or 0
+    rows = db.rows(
+        "SELECT kind, count(*) FROM journal WHERE id > ? AND phase = 'ended' AND epoch > ? GROUP BY kind",
+        (newest - 400, since_epoch),
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def acts_on_invoice(db: Database, invoice_id: int) -> list[sqlite3.Row]:
+    """The audit rows of one invoice, oldest first."""
+    return db.rows("SELECT * FROM audit WHERE invoice_id = ? ORDER BY id", (invoice_id,))

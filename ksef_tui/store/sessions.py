@@ -1,0 +1,57 @@
+"""KSeF sessions of ours: written down before they are opened, followed until they are terminal."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import datetime
+from typing import Any
+
+from ksef_tui.domain.times import to_text
+from ksef_tui.store.database import Database
+
+_COLUMNS = frozenset({"reference", "code", "reason", "used_at", "closed_at", "checked_at"})
+
+
+def insert(connection: sqlite3.Connection, now: datetime, values: dict[str, Any]) -> int:
+    """A session about to be opened; its id."""
+    cursor = connection.execute(
+        "INSERT INTO session (client_id, kind, state, context_nip, subject, form_code, seal_row, sealed_key, iv, created_at, used_at) "
+        "VALUES (:client_id, :kind, 'opening', :context_nip, :subject, :form_code, :seal_row, :sealed_key, :iv, :at, :at)",
+        {**values, "at": to_text(now)},
+    )
+    return int(cursor.lastrowid or 0)
+
+
+def move(connection: sqlite3.Connection, session_id: int, old: str, new: str, **values: Any) -> bool:
+    """Take a session from `old` to `new`; False when it is not in `old` any more."""
+    unknown = values.keys() - _COLUMNS
+    if unknown:
+        raise ValueError(f"no such column: {unknown}")
+    assignments = "".join(f", {name} = ?" for name in values)
+    cursor = connection.execute(
+        f"UPDATE session SET state = ?{assignments} WHERE id = ? AND state = ?",
+        (new, *values.values(), session_id, old),
+    )
+    return cursor.rowcount == 1
+
+
+def get(db: Database, session_id: int) -> sqlite3.Row:
+    """A session by id. Raises KeyError."""
+    row = db.row("SELECT * FROM session WHERE id = ?", (session_id,))
+    if row is None:
+        raise KeyError(session_id)
+    return row
+
+
+def live(db: Database, client_id: int) -> list[sqlite3.Row]:
+    """A client's sessions that are not over, oldest first."""
+    return db.rows(
+        "SELECT * FROM session WHERE client_id = ? AND state NOT IN ('finished', 'lost') ORDER BY id", (client_id,)
+    )
+
+
+def of_client(db: Database, client_id: int, limit: int) -> list[sqlite3.Row]:
+    """A client's sessions with a reference, newest first."""
+    return db.rows(
+        "SELECT * FROM session WHERE client_id = ? AND reference <> '' ORDER BY id DESC LIMIT ?", (client_id, limit)
+    )

@@ -1,0 +1,1 @@
+"""The screen. Reads through services, never the network."""

@@ -1,0 +1,1 @@
+"""Secrets: the data key behind keyring, and sealed columns."""
