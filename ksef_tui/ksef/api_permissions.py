@@ -1,0 +1,101 @@
+"""Calls about rights: grants, tokens, limits (facts §5, §7, §12)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import msgspec
+
+from ksef_tui.ksef import operations as op
+from ksef_tui.ksef.calls import Calls, order_for
+from ksef_tui.ksef.limits import RateLimit
+from ksef_tui.ksef.models import (
+    Accepted,
+    Access,
+    AttachmentStatus,
+    ContextLimits,
+    Grant,
+    Model,
+    NewToken,
+    OperationStatus,
+    TokenStatus,
+    encode,
+)
+from ksef_tui.ksef.operations import Operation
+
+
+class _Grants(Model, frozen=True, kw_only=True):
+    permissions: list[Grant] = msgspec.field(default_factory=list)
+    has_more: bool = False
+
+
+class PermissionCalls(Calls):
+    """Who may do what, and how much."""
+
+    async def personal_grants(self, access: Access) -> list[Grant]:
+        """What the one who logged in may do in this context; empty for an owner (facts §7.5)."""
+        return await self._grants(access, op.PERSONAL_GRANTS, {})
+
+    async def entity_grants(self, access: Access) -> list[Grant]:
+        """What others granted to the company of this context: the office's list of clients. Needs CredentialsRead."""
+        return await self._grants(access, op.ENTITY_GRANTS, {})
+
+    async def persons_grants(self, access: Access, query_type: str) -> list[Grant]:
+        """PermissionsInCurrentContext (who may work here) or PermissionsGrantedInCurrentContext (granted by us)."""
+        return await self._grants(access, op.PERSONS_GRANTS, {"queryType": query_type})
+
+    async def grant_entity(
+        self, access: Access, nip: str, full_name: str, permissions: list[tuple[str, bool]], description: str
+    ) -> str:
+        """Grants `permissions` (each with: may be passed on) to a company; returns the operation's reference.
+
+        `full_name` 5–90 characters, `description` 5–256 (facts §7.2).
+        """
+        body = encode(
+            {
+                "subjectIdentifier": {"type": "Nip", "value": nip},
+                "permissions": [{"type": name, "canDelegate": delegate} for name, delegate in permissions],
+                "description": description,
+                "subjectDetails": {"fullName": full_name},
+            }
+        )
+        return (await self._get(replace(order_for(access, op.GRANT_ENTITY), body=body), Accepted)).reference_number
+
+    async def operation_status(self, access: Access, reference: str) -> OperationStatus:
+        """How an operation on grants stands."""
+        return await self._get(order_for(access, op.OPERATION_STATUS, reference), OperationStatus)
+
+    async def revoke_grant(self, access: Access, grant_id: str) -> str:
+        """Takes a grant back; returns the operation's reference."""
+        return (await self._get(order_for(access, op.REVOKE_GRANT, grant_id), Accepted)).reference_number
+
+    async def attachments_allowed(self, access: Access) -> bool:
+        """Whether the taxpayer declared invoices with attachments."""
+        return (await self._get(order_for(access, op.ATTACHMENTS), AttachmentStatus)).is_attachment_allowed
+
+    async def create_token(self, access: Access, permissions: list[str], description: str) -> NewToken:
+        """A new KSeF token, whose secret is shown this once. `description` 5–256 characters."""
+        body = encode({"permissions": permissions, "description": description})
+        return await self._get(replace(order_for(access, op.CREATE_TOKEN), body=body), NewToken)
+
+    async def token_status(self, access: Access, reference: str) -> TokenStatus:
+        """How a KSeF token stands."""
+        return await self._get(order_for(access, op.TOKEN_STATUS, reference), TokenStatus)
+
+    async def rate_limits(self, access: Access) -> dict[str, RateLimit]:
+        """The limits in force in this context, by group."""
+        return await self._get(order_for(access, op.RATE_LIMITS), dict[str, RateLimit])
+
+    async def context_limits(self, access: Access) -> ContextLimits:
+        """How big and how many invoices may be in a session of this context."""
+        return await self._get(order_for(access, op.CONTEXT_LIMITS), ContextLimits)
+
+    async def _grants(self, access: Access, operation: Operation, filters: dict[str, str]) -> list[Grant]:
+        order = replace(order_for(access, operation), body=encode(filters))
+
+        async def page(number: int) -> tuple[list[Grant], bool]:
+            query = (("pageOffset", str(number)), ("pageSize", "100"))
+            answer = await self._get(replace(order, query=query), _Grants)
+            return answer.permissions, answer.has_more
+
+        return await self._all_offsets(page)

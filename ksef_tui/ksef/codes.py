@@ -1,0 +1,159 @@
+"""KSeF's codes for people: what a code means and what to do about it (facts §4.4, §10.1, §10.2; F2, F3, F19)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceCode:
+    """A status of an invoice. `terminal`: it will not change by itself."""
+
+    code: int
+    sentence: str
+    what_to_do: str
+    terminal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AuthCode:
+    """A status of a login. `terminal`: it will not change; `lasting`: trying again changes nothing by itself."""
+
+    code: int
+    sentence: str
+    what_to_do: str
+    terminal: bool
+    lasting: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCode:
+    """A status of a session. `frees_invoices`: none of its invoices was processed, all may be sent again (F19)."""
+
+    code: int
+    sentence: str
+    terminal: bool
+    frees_invoices: bool
+
+
+_WAIT = "Czekaj – niczego nie wysyłaj ponownie."
+
+_INVOICE = {
+    row.code: row
+    for row in (
+        InvoiceCode(100, "Faktura przyjęta przez KSeF, czeka na sprawdzenie.", _WAIT, False),
+        InvoiceCode(150, "KSeF sprawdza fakturę.", _WAIT, False),
+        InvoiceCode(200, "Faktura ma numer KSeF.", "Nic – program pobierze UPO.", True),
+        InvoiceCode(405, "KSeF przerwał przetwarzanie z powodu błędu sesji.", "Ponów wysyłkę.", True),
+        InvoiceCode(
+            410,
+            "Zalogowany podmiot nie ma prawa wystawiać faktur tego sprzedawcy.",
+            "Sprawdź sprzedawcę na fakturze i uprawnienia klienta, potem ponów.",
+            True,
+        ),
+        InvoiceCode(
+            415,
+            "KSeF nie przyjmuje od tego podatnika faktur z załącznikiem.",
+            "Podatnik musi zgłosić załączniki w e-Urzędzie Skarbowym; wycofaj fakturę albo wystaw ją bez załącznika.",
+            True,
+        ),
+        InvoiceCode(
+            430,
+            "Plik faktury jest nieprawidłowy (kodowanie, znak BOM, rozmiar albo skrót).",
+            "Popraw plik w programie, z którego pochodzi, i zastąp fakturę.",
+            True,
+        ),
+        InvoiceCode(435, "KSeF nie zdołał odszyfrować pliku.", "Ponów wysyłkę.", True),
+        InvoiceCode(
+            440,
+            "W KSeF jest już faktura tego sprzedawcy o tym numerze.",
+            "Sprawdź, czy to ta sama faktura; jeśli inna – popraw numer i zastąp fakturę.",
+            True,
+        ),
+        InvoiceCode(450, "Faktura jest niezgodna ze schemą albo z regułami KSeF.", "Popraw fakturę i zastąp ją.", True),
+        InvoiceCode(500, "Nieznany błąd po stronie KSeF.", "Ponów wysyłkę.", True),
+        InvoiceCode(550, "KSeF anulował operację.", "Ponów wysyłkę.", True),
+    )
+}
+
+_AUTH = {
+    row.code: row
+    for row in (
+        AuthCode(100, "KSeF sprawdza podpis.", "Czekaj.", False, False),
+        AuthCode(200, "Zalogowano.", "Nic.", True, False),
+        AuthCode(
+            415,
+            "Ten podmiot nie ma uprawnień u klienta.",
+            "Klient musi nadać uprawnienia w KSeF – wyślij mu pismo z instrukcją.",
+            True,
+            True,
+        ),
+        AuthCode(425, "Logowanie zostało unieważnione.", "Połącz ponownie.", True, False),
+        AuthCode(
+            450, "Token KSeF jest nieprawidłowy, nieaktywny albo z innej firmy.", "Podaj właściwy token.", True, True
+        ),
+        AuthCode(
+            460,
+            "KSeF nie uznaje certyfikatu (nieważny, odwołany, zawieszony albo spoza listy).",
+            "Jeśli certyfikat dziś działał, spróbuj później; jeśli nie – potrzebny jest nowy.",
+            True,
+            True,
+        ),
+        AuthCode(470, "Osoba z certyfikatu nie żyje.", "Użyj innego profilu.", True, True),
+        AuthCode(
+            480,
+            "Ministerstwo Finansów zablokowało dostęp (podejrzenie incydentu bezpieczeństwa).",
+            "Skontaktuj się z MF; nie próbuj ponownie.",
+            True,
+            True,
+        ),
+        AuthCode(500, "Nieznany błąd po stronie KSeF.", "Spróbuj później.", True, False),
+        AuthCode(550, "KSeF anulował logowanie.", "Spróbuj ponownie.", True, False),
+    )
+}
+
+_SESSION = {
+    row.code: row
+    for row in (
+        SessionCode(100, "Sesja otwarta.", False, False),
+        SessionCode(150, "KSeF przetwarza paczkę.", False, False),
+        SessionCode(170, "Sesja zamknięta, KSeF przetwarza faktury.", False, False),
+        SessionCode(200, "Sesja przetworzona.", True, False),
+        SessionCode(405, "Elementy paczki nie przeszły weryfikacji.", True, True),
+        SessionCode(415, "KSeF nie odczytał klucza szyfrującego.", True, True),
+        SessionCode(420, "Za dużo faktur w sesji.", True, True),
+        SessionCode(430, "KSeF nie rozpakował paczki.", True, True),
+        SessionCode(435, "KSeF nie odszyfrował paczki.", True, True),
+        SessionCode(440, "Sesja anulowana: nie dotarły faktury albo minął czas.", True, True),
+        SessionCode(445, "Sesja przetworzona, żadna faktura nie przeszła – każda ma swój powód.", True, False),
+        SessionCode(500, "Nieznany błąd po stronie KSeF.", True, False),
+    )
+}
+
+
+def invoice_code(code: int) -> InvoiceCode:
+    """What a status of an invoice means. An unknown one below 200 runs, from 400 on it failed; it is never resent."""
+    known = _INVOICE.get(code)
+    if known is not None:
+        return known
+    return InvoiceCode(code, f"KSeF podał nieznany stan faktury ({code}).", _unknown_advice(code), code >= 400)
+
+
+def auth_code(code: int) -> AuthCode:
+    """What a status of a login means."""
+    known = _AUTH.get(code)
+    if known is not None:
+        return known
+    return AuthCode(code, f"KSeF podał nieznany stan logowania ({code}).", _unknown_advice(code), code >= 400, False)
+
+
+def session_code(code: int) -> SessionCode:
+    """What a status of a session means; an unknown one never frees invoices."""
+    known = _SESSION.get(code)
+    if known is not None:
+        return known
+    return SessionCode(code, f"KSeF podał nieznany stan sesji ({code}).", code >= 400, False)
+
+
+def _unknown_advice(code: int) -> str:
+    return "Zajrzyj do szczegółów i zapytaj wsparcie KSeF." if code >= 400 else _WAIT
