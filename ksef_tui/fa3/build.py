@@ -6,7 +6,7 @@ sum of its rows (art. 106e ust. 1 pkt 14 of the VAT Act), and a correction state
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
@@ -31,11 +31,9 @@ RATES: dict[str, tuple[str, str | None, Decimal]] = {
     "0 EX": ("P_13_6_3", None, Decimal(0)),
     "zw": ("P_13_7", None, Decimal(0)),
 }
-_TOTALS_IN_ORDER = ("P_13_1", "P_14_1", "P_13_2", "P_14_2", "P_13_3", "P_14_3") + (
-    "P_13_6_1",
-    "P_13_6_2",
-    "P_13_6_3",
-    "P_13_7",
+_TOTALS_IN_ORDER = (
+    *("P_13_1", "P_14_1", "P_13_2", "P_14_2", "P_13_3", "P_14_3"),
+    *("P_13_6_1", "P_13_6_2", "P_13_6_3", "P_13_7"),
 )
 _EXEMPTION = "art. 43 ust. 1 ustawy o VAT"
 
@@ -89,7 +87,7 @@ class Sale:
     due: date | None = None
     account: str = ""
     corrected: Corrected | None = None
-    system: str = field(default="ksef-tui")
+    system: str = "ksef-tui"
 
 
 def build(sale: Sale) -> bytes:
@@ -200,7 +198,7 @@ def _tag(name: str, value: str | None) -> str:
 
 
 def _money(value: Decimal) -> str:
-    return f"{value.quantize(_GROSZ, ROUND_HALF_UP):f}".replace("-0.00", "0.00")
+    return f"{value.quantize(_GROSZ, ROUND_HALF_UP) + 0:f}"  # + 0: never -0.00
 
 
 def _number(value: Decimal) -> str:
