@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from ksef_tui.domain.secret import Secret
 from ksef_tui.ksef.answers import Answer, failure, unreadable
@@ -47,7 +47,7 @@ class Outcome:
 
     `code` is KSeF's code of a refusal; `detail` one line or a cause of `errors.CAUSES`; `reference` the reference number
     that the answer gave; `seconds` how long it took; `warning` the X-System-Warning header; `body_sample` the masked
-    start of an answer that could not be read.
+    start of an answer that could not be read; `retry_after` the seconds of a 429.
     """
 
     kind: str
@@ -58,10 +58,14 @@ class Outcome:
     seconds: float
     warning: str = ""
     body_sample: str = ""
+    retry_after: float | None = None
 
 
 class CallObserver(Protocol):
-    """Who keeps the journal. `started` must be durable when it returns; the request leaves only then."""
+    """Who keeps the journal, and the pace. A call waits in `before` until it may leave; if that raises, it never leaves
+    and nothing is observed. `started` must be durable when it returns; the request leaves only then."""
+
+    async def before(self, call: Call) -> None: ...
 
     def started(self, call: Call) -> int: ...
 
@@ -86,8 +90,8 @@ class Order:
     @property
     def path(self) -> str:
         """The address below `/v2`; of a handed-out one the part without its query, which carries a signature."""
-        if self.url:
-            parts = urlsplit(self.url)
+        if not self.operation.path:
+            parts = _split(self.url)
             return f"{parts.hostname or ''}{parts.path}"
         return self.operation.path.format(
             reference=quote(self.reference, safe=""), session=quote(self.session, safe="")
@@ -141,7 +145,9 @@ class Wire:
         `read` raises ValueError for an answer it does not understand. Raises a KsefError, or whatever the observer
         raises: then nothing has left, or the outcome is known but not written.
         """
-        call_id = self._observer.started(order.call())
+        call = order.call()
+        await self._observer.before(call)
+        call_id = self._observer.started(call)
         start = time.monotonic()
         warning = ""
 
@@ -206,6 +212,8 @@ class Wire:
             self._client = httpx.AsyncClient(
                 transport=self._transport,
                 timeout=httpx.Timeout(self._read_timeout, connect=CONNECT_TIMEOUT, pool=CONNECT_TIMEOUT),
+                # An idle connection is dropped before a server would: one that breaks under a POST makes an unknown outcome.
+                limits=httpx.Limits(max_connections=40, keepalive_expiry=2.0),
                 follow_redirects=False,
                 trust_env=not self._local,
                 headers={"User-Agent": f"ksef-tui/{_version()}", "X-Error-Format": "problem-details"},
@@ -215,7 +223,7 @@ class Wire:
     def _request(self, client: httpx.AsyncClient, order: Order) -> httpx.Request:
         import httpx
 
-        if order.url:
+        if not order.operation.path:
             self._check_handed_out(order.url)
         headers = dict(order.headers)
         if order.body is not None:
@@ -232,13 +240,21 @@ class Wire:
         )
 
     def _check_handed_out(self, url: str) -> None:
-        parts = urlsplit(url)
+        parts = _split(url)
         allowed = ("https", "http") if self._local else ("https",)
         if parts.scheme not in allowed or not parts.hostname:
             raise NotReachable("Adres podany przez KSeF nie jest bezpieczny, plik nie został pobrany.")
 
     def _host(self, order: Order) -> str:
-        return urlsplit(order.url or self.base_url).netloc.rpartition("@")[2]
+        return _split(order.url or self.base_url).netloc.rpartition("@")[2]
+
+
+def _split(url: str) -> SplitResult:
+    """An address in parts; all empty when it is not one."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
 
 
 def _version() -> str:
@@ -275,7 +291,8 @@ def _facts(error: KsefError) -> dict[str, object]:
     if isinstance(error, Refused):
         return {"kind": "refused", "status": error.status, "code": error.code, "detail": error.message}
     if isinstance(error, Limited):
-        return {"kind": "limited", "status": 429, "detail": f"{error.retry_after:.0f} s"}
+        wait = error.retry_after
+        return {"kind": "limited", "status": 429, "detail": f"{wait:.0f} s", "retry_after": wait}
     if isinstance(error, Unknown):
         sample = error.body_sample
         return {"kind": "unknown", "status": error.status, "detail": error.cause, "body_sample": sample}
@@ -283,7 +300,7 @@ def _facts(error: KsefError) -> dict[str, object]:
 
 
 def _outcome(facts: Mapping[str, object], seconds: float, warning: str) -> Outcome:
-    status, code = facts.get("status"), facts.get("code")
+    status, code, wait = facts.get("status"), facts.get("code"), facts.get("retry_after")
     return Outcome(
         kind=str(facts["kind"]),
         status=status if isinstance(status, int) else None,
@@ -293,6 +310,7 @@ def _outcome(facts: Mapping[str, object], seconds: float, warning: str) -> Outco
         seconds=seconds,
         warning=warning,
         body_sample=str(facts.get("body_sample", "")),
+        retry_after=wait if isinstance(wait, float | int) else None,
     )
 
 

@@ -23,6 +23,9 @@ class Journal:
         self.calls: list[Call] = []
         self.outcomes: dict[int, Outcome] = {}
 
+    async def before(self, call: Call) -> None:
+        """Every call may leave at once."""
+
     def started(self, call: Call) -> int:
         self.calls.append(call)
         return len(self.calls) - 1
