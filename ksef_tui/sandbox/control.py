@@ -1,0 +1,71 @@
+"""The sandbox's own switches: faults and counts, for tests and for the demo. Nothing of this exists in KSeF."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from ksef_tui.sandbox.faults import read_fault
+from ksef_tui.sandbox.web import Sandbox
+
+_Face = Callable[[Request], Awaitable[Response]]
+
+
+def _local(face: _Face) -> _Face:
+    async def guarded(request: Request) -> Response:
+        host = request.client.host if request.client else ""
+        if not ipaddress.ip_address(host or "0.0.0.0").is_loopback:  # noqa: S104 an address that is refused
+            return JSONResponse({"error": "loopback only"}, 403)
+        return await face(request)
+
+    return guarded
+
+
+def faces(sandbox: Sandbox) -> list[tuple[str, str, _Face]]:
+    """Method, path and handler of each switch."""
+
+    async def set_fault(request: Request) -> Response:
+        try:
+            fault = read_fault(json.loads(await request.body()))
+        except ValueError as error:
+            return JSONResponse({"error": str(error)}, 400)
+        if fault.name == "key_rotation":
+            with sandbox.state.transaction():
+                sandbox.keys.rotate(keep_old=bool(fault.params.get("keep_old", False)))
+        else:
+            sandbox.faults.active.append(fault)
+        sandbox.wake.set()
+        return JSONResponse(fault.as_json())
+
+    async def list_faults(request: Request) -> Response:
+        return JSONResponse([fault.as_json() for fault in sandbox.faults.active])
+
+    async def clear_faults(request: Request) -> Response:
+        sandbox.faults.active.clear()
+        sandbox.wake.set()
+        return Response(status_code=204)
+
+    async def show_state(request: Request) -> Response:
+        rows = sandbox.state.rows(
+            """SELECT seller, kind, number, hash, ksef_number, session_ref FROM invoice
+               WHERE ksef_number IS NOT NULL ORDER BY rowid"""
+        )
+        names = ("seller", "kind", "number", "hash", "ksef_number", "session_ref")
+        body = {
+            "invoices": [{name: row[name] for name in names} for row in rows],
+            "waiting": sandbox.state.value("SELECT count(*) FROM invoice WHERE code IS NULL"),
+            "posts": dict(sandbox.posts),
+            "too_many_requests": sandbox.limiter.refused,
+        }
+        return JSONResponse(body)
+
+    return [
+        ("POST", "/_sandbox/faults", _local(set_fault)),
+        ("GET", "/_sandbox/faults", _local(list_faults)),
+        ("DELETE", "/_sandbox/faults", _local(clear_faults)),
+        ("GET", "/_sandbox/state", _local(show_state)),
+    ]

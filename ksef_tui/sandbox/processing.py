@@ -1,0 +1,184 @@
+"""What KSeF does after it answered: judges invoices, gives numbers, ends sessions (facts §10, appendix B).
+
+Everything that waits is in the database with the moment when it is due, so a restart goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sqlite3
+import time
+
+from ksef_tui.sandbox.clock import now_ms, warsaw_day
+from ksef_tui.sandbox.document import Document
+from ksef_tui.sandbox.judge import Judge, Rejected, Sent
+from ksef_tui.sandbox.numbers import ksef_number, reference
+from ksef_tui.sandbox.quota import context_limits
+from ksef_tui.sandbox.sessions import ONLINE
+from ksef_tui.sandbox.web import Sandbox
+
+UPO_PAGE = 10_000
+_SLICE_S = 0.02
+_CHUNK = 50
+
+
+class Processor:
+    """One task of the event loop; it works in slices so that answers never wait long for it."""
+
+    def __init__(self, sandbox: Sandbox, judge: Judge) -> None:
+        self._sandbox = sandbox
+        self._state = sandbox.state
+        self._judge = judge
+
+    async def run(self) -> None:
+        """Work until cancelled: at once when a request may have brought something, else when something is due."""
+        while True:
+            self._sandbox.wake.clear()
+            more = self.advance()
+            if more:
+                await asyncio.sleep(0)
+                continue
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._sandbox.wake.wait(), self._pause())
+
+    def _pause(self) -> float:
+        """Seconds until the next thing is due, at most a second so that the 12 h of a session are seen too."""
+        sql = """
+            SELECT min(due) FROM (
+                SELECT min(due) AS due FROM invoice WHERE code IS NULL UNION ALL
+                SELECT min(due) FROM session WHERE code IS NULL AND (closed IS NOT NULL OR key IS NULL))"""
+        due = self._state.value(sql)
+        return 1.0 if due is None else min(1.0, max(0.005, (due - now_ms()) / 1000))
+
+    def advance(self) -> bool:
+        """Do what is due, for one slice of time; True when something is left."""
+        until = time.monotonic() + _SLICE_S
+        now = now_ms()
+        self._fail_and_expire(now)
+        while not self._sandbox.faults.is_on("stuck"):
+            due = self._state.rows(
+                """
+                SELECT invoice.*, session.kind AS session_kind, session.key, session.iv, session.checks_nip,
+                       session.context_type, session.context_value
+                FROM invoice JOIN session ON session.ref = invoice.session_ref
+                WHERE invoice.code IS NULL AND invoice.due <= ? ORDER BY invoice.due, invoice.rowid LIMIT ?""",
+                now,
+                _CHUNK,
+            )
+            if not due:
+                break
+            with self._state.transaction():
+                for row in due:
+                    self._settle(row)
+            if time.monotonic() > until:
+                return True
+        self._end_sessions(now)
+        return False
+
+    def _fail_and_expire(self, now: int) -> None:
+        """Sessions whose key could not be decrypted (415), and those that nobody closed within 12 hours."""
+        self._state.run(
+            "UPDATE session SET code = 415, updated = ? WHERE code IS NULL AND key IS NULL AND due <= ?", now, now
+        )
+        self._state.run(
+            """UPDATE session SET closed = valid_until, updated = valid_until
+               WHERE code IS NULL AND closed IS NULL AND valid_until <= ?""",
+            now,
+        )
+
+    def _settle(self, row: sqlite3.Row) -> None:
+        try:
+            if row["key"] is None:
+                raise Rejected(405)
+            plain, document = self._judge.examine(self._sent(row))
+            self._check_duplicate(document)
+        except Rejected as rejected:
+            self._state.run(
+                "UPDATE invoice SET code = ?, details = ?, extensions = ?, content = x'' WHERE ref = ?",
+                rejected.code,
+                json.dumps(rejected.details, ensure_ascii=False),
+                json.dumps(rejected.extensions) if rejected.extensions else None,
+                row["ref"],
+            )
+        else:
+            self._accept(row, plain, document)
+
+    def _sent(self, row: sqlite3.Row) -> Sent:
+        context = (row["context_type"], row["context_value"])
+        group = "onlineSession" if row["session_kind"] == ONLINE else "batchSession"
+        return Sent(
+            content=row["content"],
+            key=row["key"],
+            vector=row["iv"],
+            hash=row["hash"],
+            size=row["size"],
+            context=context,
+            today=warsaw_day(row["received"]),
+            limits=context_limits(self._state, ":".join(context))[group],
+            interactive=row["session_kind"] == ONLINE,
+            correction=row["corrected_hash"] is not None,
+            checks_nip=bool(row["checks_nip"]),
+        )
+
+    def _check_duplicate(self, document: Document) -> None:
+        """The key of facts §11: seller, kind and number, over all sessions and contexts."""
+        original = self._state.row(
+            """SELECT ksef_number, session_ref FROM invoice
+               WHERE seller = ? AND kind = ? AND number = ? AND ksef_number IS NOT NULL""",
+            document.seller,
+            document.kind,
+            document.number,
+        )
+        if original is None:
+            return
+        number, session = original["ksef_number"], original["session_ref"]
+        text = f"Faktura o numerze KSeF: {number} została już prawidłowo przesłana do systemu w sesji: {session}"
+        if self._sandbox.faults.strike("duplicate_without_original"):
+            raise Rejected(440, "Faktura została już prawidłowo przesłana do systemu.")
+        extensions = {"originalSessionReferenceNumber": session, "originalKsefNumber": number}
+        raise Rejected(440, text, extensions=extensions)
+
+    def _accept(self, row: sqlite3.Row, plain: bytes, document: Document) -> None:
+        now = now_ms()
+        # Issued on an earlier day than it was sent: KSeF itself makes it an offline one (facts §13).
+        late = document.issued < warsaw_day(row["invoicing"])
+        self._state.run(
+            """UPDATE invoice SET code = 200, details = '[]', content = ?, seller = ?, kind = ?, number = ?, issued = ?,
+                   ksef_number = ?, acquired = ?, stored = ?, mode = ?, metadata = ? WHERE ref = ?""",
+            plain,
+            document.seller,
+            document.kind,
+            document.number,
+            document.issued.isoformat(),
+            ksef_number(document.seller, warsaw_day(now)),
+            now,
+            now + self._sandbox.delay_ms,
+            "Offline" if row["offline"] or late else "Online",
+            json.dumps(document.metadata(), ensure_ascii=False),
+            row["ref"],
+        )
+        for nip, role in document.parties():
+            self._state.insert("party", nip=nip, role=role, invoice_ref=row["ref"])
+
+    def _end_sessions(self, now: int) -> None:
+        """Closed sessions in which every invoice is judged: 440 nothing sent, 445 nothing good, else 200 and UPO."""
+        ended = self._state.rows(
+            """
+            SELECT ref, (SELECT count(*) FROM invoice WHERE session_ref = session.ref) AS total,
+                   (SELECT count(*) FROM invoice WHERE session_ref = session.ref AND code = 200) AS good
+            FROM session WHERE code IS NULL AND closed IS NOT NULL AND due <= ?
+              AND NOT EXISTS (SELECT 1 FROM invoice WHERE session_ref = session.ref AND code IS NULL)""",
+            now,
+        )
+        if not ended:
+            return
+        with self._state.transaction():
+            for row in ended:
+                code = 440 if row["total"] == 0 else 445 if row["good"] == 0 else 200
+                self._state.run("UPDATE session SET code = ?, updated = ? WHERE ref = ?", code, now, row["ref"])
+                pages = -(-row["good"] // UPO_PAGE)
+                for page in range(1, pages + 1):
+                    fields = {"session_ref": row["ref"], "page": page, "pages": pages}
+                    self._state.insert("upo_page", ref=reference("EU"), **fields)

@@ -1,0 +1,184 @@
+"""What one may ask about sessions and their invoices: statuses and lists (facts §10)."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import Any
+
+from ksef_tui.sandbox.clock import iso, now_ms
+from ksef_tui.sandbox.errors import BadRequest
+from ksef_tui.sandbox.fields import Fields, invalid
+from ksef_tui.sandbox.judge import DESCRIPTIONS
+from ksef_tui.sandbox.rights import ENFORCEMENT, INTROSPECTION, INVOICE_WRITE, identities
+from ksef_tui.sandbox.sessions import find, status_code
+from ksef_tui.sandbox.upo import READING, download_url
+from ksef_tui.sandbox.web import Call, Endpoint, Reply, continuation, paged
+
+_SESSION = {
+    100: "Sesja interaktywna otwarta",
+    170: "Sesja interaktywna zamknięta",
+    200: "Sesja interaktywna przetworzona pomyślnie",
+    415: "Błąd odszyfrowania dostarczonego klucza",
+    440: "Sesja anulowana",
+    445: "Błąd weryfikacji, brak poprawnych faktur",
+}
+_COMMON = {
+    "InProgress": "(code IS NULL)",
+    "Succeeded": "(code = 200)",
+    "Cancelled": "(code = 440)",
+    "Failed": "(code IS NOT NULL AND code NOT IN (200, 440))",
+}
+_COUNTS = """
+    (SELECT count(*) FROM invoice WHERE session_ref = session.ref AND code = 200) AS good,
+    (SELECT count(*) FROM invoice WHERE session_ref = session.ref AND code > 200) AS bad"""
+
+
+def _session_status(row: sqlite3.Row) -> dict[str, Any]:
+    code = status_code(row)
+    details = {"details": ["Nie przesłano faktur"]} if code == 440 else {}
+    return {"code": code, "description": _SESSION[code], **details}
+
+
+def listed(call: Call) -> Reply:
+    """`GET /sessions`: all of the context for those who may look into it, else those that this subject opened."""
+    size, start, who = call.page_size(1000), continuation(call), call.who
+    query = Fields(call.query)
+    where, values = ["context_type = ?", "context_value = ?", "kind = ?"], [*who.context]
+    values.append(query.choice("sessionType", ("Online", "Batch")))
+    if query.has("referenceNumber"):
+        where.append("ref = ?")
+        values.append(query.text("referenceNumber"))
+    for name, column in (("dateCreated", "created"), ("dateClosed", "closed"), ("dateModified", "updated")):
+        for suffix, operator in (("From", ">="), ("To", "<=")):
+            if query.has(name + suffix):
+                where.append(f"{column} {operator} {query.moment(name + suffix)}")
+    statuses = call.query_lists("statuses")
+    if any(status not in _COMMON for status in statuses):
+        raise invalid("statuses", f"dozwolone wartości: {', '.join(_COMMON)}.")
+    if statuses:
+        where.append(f"({' OR '.join(_COMMON[status] for status in statuses)})")
+    if not {INTROSPECTION, ENFORCEMENT} & set(who.permissions):
+        own = sorted(identities(call.state, who.subject))
+        where.append(f"({' OR '.join(['(subject_type = ? AND subject_value = ?)'] * len(own))})")
+        values += [part for pair in own for part in pair]
+    sql = f"SELECT *, {_COUNTS} FROM session WHERE {' AND '.join(where)} ORDER BY created DESC, ref LIMIT ? OFFSET ?"  # noqa: S608 every value is bound or a number
+    rows = call.state.rows(sql, *values, size + 1, start)
+    return Reply(json=paged("sessions", [_listed(row) for row in rows], start, size))
+
+
+def _listed(row: sqlite3.Row) -> dict[str, Any]:
+    return {
+        "referenceNumber": row["ref"],
+        "status": _session_status(row),
+        "dateCreated": iso(row["created"]),
+        "dateUpdated": iso(row["updated"]),
+        "validUntil": iso(row["valid_until"]),
+        "totalInvoiceCount": row["invoices"],
+        "successfulInvoiceCount": row["good"],
+        "failedInvoiceCount": row["bad"],
+    }
+
+
+def session_status(call: Call) -> Reply:
+    """`GET /sessions/{referenceNumber}`."""
+    number = find(call)["ref"]
+    row = call.state.row(f"SELECT *, {_COUNTS} FROM session WHERE ref = ?", number)  # noqa: S608 our own text
+    if row is None:
+        raise BadRequest(21173)
+    body = {
+        "status": _session_status(row),
+        "dateCreated": iso(row["created"]),
+        "dateUpdated": iso(row["updated"]),
+        "validUntil": iso(row["valid_until"]),
+        "invoiceCount": row["invoices"],
+        "successfulInvoiceCount": row["good"],
+        "failedInvoiceCount": row["bad"],
+    }
+    pages = [_page(call, page["ref"]) for page in _pages(call, number)]
+    return Reply(json={**body, "upo": {"pages": pages}} if pages else body)
+
+
+def _pages(call: Call, number: str) -> list[sqlite3.Row]:
+    return call.state.rows("SELECT ref FROM upo_page WHERE session_ref = ? ORDER BY page", number)
+
+
+def _page(call: Call, number: str) -> dict[str, str]:
+    url, until = download_url(call.sandbox, number)
+    return {"referenceNumber": number, "downloadUrl": url, "downloadUrlExpirationDate": iso(until)}
+
+
+def _item(call: Call, row: sqlite3.Row) -> dict[str, Any]:
+    """One invoice as the lists show it; absent fields are those that KSeF has not got yet."""
+    now = now_ms()
+    code = row["code"]
+    if code is None:
+        halfway = (row["received"] + row["due"]) // 2
+        code = 150 if now >= halfway else 100
+    status: dict[str, Any] = {"code": code, "description": DESCRIPTIONS[code]}
+    details = json.loads(row["details"] or "[]")
+    if details:
+        status["details"] = details
+    if row["extensions"]:
+        status["extensions"] = json.loads(row["extensions"])
+    body = {
+        "ordinalNumber": row["ordinal"],
+        "referenceNumber": row["ref"],
+        "invoiceHash": row["hash"],
+        "invoicingDate": iso(row["invoicing"]),
+        "status": status,
+    }
+    if row["file_name"]:
+        body["invoiceFileName"] = row["file_name"]
+    if row["ksef_number"]:
+        body |= {
+            "invoiceNumber": row["number"],
+            "ksefNumber": row["ksef_number"],
+            "acquisitionDate": iso(row["acquired"]),
+            "invoicingMode": row["mode"],
+        }
+        if row["stored"] <= now:
+            url, until = download_url(call.sandbox, row["ref"])
+            body["permanentStorageDate"] = iso(row["stored"])
+            body |= {"upoDownloadUrl": url, "upoDownloadUrlExpirationDate": iso(until)}
+    return body
+
+
+_COLUMNS = """ref, ordinal, file_name, hash, received, invoicing, due, code, details, extensions,
+    number, ksef_number, acquired, stored, mode"""
+
+
+def _invoices(call: Call, condition: str) -> Reply:
+    session, size, start = find(call), call.page_size(1000), continuation(call)
+    sql = f"SELECT {_COLUMNS} FROM invoice WHERE session_ref = ? AND {condition} ORDER BY ordinal LIMIT ? OFFSET ?"  # noqa: S608 our own text
+    rows = call.state.rows(sql, session["ref"], size + 1, start)
+    return Reply(json=paged("invoices", [_item(call, row) for row in rows], start, size))
+
+
+def invoices(call: Call) -> Reply:
+    """`GET /sessions/{referenceNumber}/invoices`, in the order of sending."""
+    return _invoices(call, "1")
+
+
+def failed(call: Call) -> Reply:
+    """`GET /sessions/{referenceNumber}/invoices/failed`."""
+    return _invoices(call, "code > 200")
+
+
+def invoice_status(call: Call) -> Reply:
+    """`GET /sessions/{referenceNumber}/invoices/{invoiceReferenceNumber}`."""
+    session, number = find(call), call.params["invoice"]
+    sql = f"SELECT {_COLUMNS} FROM invoice WHERE session_ref = ? AND ref = ?"  # noqa: S608 our own text
+    row = call.state.row(sql, session["ref"], number)
+    if row is None:
+        raise invalid("invoiceReferenceNumber", f"faktura {number} nie została znaleziona w sesji {session['ref']}.")
+    return Reply(json=_item(call, row))
+
+
+ENDPOINTS = (
+    Endpoint("GET", "/sessions", listed, any_of=(INVOICE_WRITE, INTROSPECTION, ENFORCEMENT), group="sessionList"),
+    Endpoint("GET", "/sessions/{reference}", session_status, any_of=READING, group="sessionMisc"),
+    Endpoint("GET", "/sessions/{reference}/invoices", invoices, any_of=READING, group="sessionInvoiceList"),
+    Endpoint("GET", "/sessions/{reference}/invoices/failed", failed, any_of=READING, group="sessionInvoiceList"),
+    Endpoint("GET", "/sessions/{reference}/invoices/{invoice}", invoice_status, any_of=READING, group="invoiceStatus"),
+)
