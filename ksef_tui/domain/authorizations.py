@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from ksef_tui.domain.invoices import Badge
@@ -105,3 +106,12 @@ CAN_SEND = frozenset({A.ACTIVE, A.EXPIRING})
 def may_become(act: str, old: AuthState, new: AuthState) -> bool:
     """Whether `act` may take an authorisation from `old` to `new`."""
     return new in AUTH_MOVES.get(act, {}).get(old, frozenset())
+
+
+def effective(state: AuthState, valid_until: datetime | None, now: datetime, warn_days: int) -> AuthState:
+    """A standing authorisation as it is today: time alone makes `active` expiring and then expired."""
+    if state not in (A.ACTIVE, A.EXPIRING) or valid_until is None:
+        return state
+    if valid_until <= now:
+        return A.EXPIRED
+    return A.EXPIRING if valid_until - now <= timedelta(days=warn_days) else A.ACTIVE

@@ -66,6 +66,8 @@ INVOICE_MOVES: dict[str, dict[InvoiceState, frozenset[InvoiceState]]] = {
         s: frozenset({S.WITHDRAWN}) for s in (S.INVALID, S.WAITING, S.APPROVED, S.HELD, S.BLOCKED, S.REJECTED)
     },
     "replace": {S.INVALID: frozenset({S.REPLACED}), S.REJECTED: frozenset({S.REPLACED})},
+    # the same file again on a day when its date is no longer in the future
+    "recheck": {S.INVALID: frozenset({S.WAITING, S.BLOCKED})},
     "retry": {S.REJECTED: frozenset({S.WAITING, S.BLOCKED})},
     "send": {S.APPROVED: frozenset({S.SENDING})},
     # SENDING → APPROVED only when the call provably never left (never connected, or a typed refusal): rule 9.

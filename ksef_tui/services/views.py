@@ -1,19 +1,25 @@
 """What screens and lists read: plain rows, a window at a time. Nothing here changes anything.
 
 Lists are an array of ids in order (cheap even for a million rows) plus the rows of the visible window; `changes_since`
-tells which of them to read again. Every function is told who looks, and a `client` operator sees one company only.
+tells which of them to read again. The lists themselves are in `client_views` and `invoice_views`. Every function is
+told who looks, and a `client` operator sees one company only.
 """
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
 from ksef_tui.domain.authorizations import AuthMethod, AuthState, AuthStep
 from ksef_tui.domain.invoices import InvoiceState, UpoState
+from ksef_tui.domain.roles import Operator
+from ksef_tui.domain.text import count_of
+from ksef_tui.services.office import Office
+from ksef_tui.store import leases
+from ksef_tui.store.records import recent_outcomes
+
+RECENT_SECONDS = 300  # how far back our calls tell whether KSeF works
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,9 +195,74 @@ class ClientCounts:
     trouble: int
 
 
-Ids = array  # of 'q'
+CHANGES_NAMED = 500  # more than that: read anew
 
 
-def window(ids: Sequence[int], start: int, height: int) -> list[int]:
-    """The ids of a window; empty beyond the end."""
-    return list(ids[start : start + height])
+def header(office: Office, operator: Operator) -> HeaderView:
+    """The status line. "KSeF działa" is our own calls' experience of the last minutes, not a promise."""
+    outcomes = recent_outcomes(office.db, office.clock().timestamp() - RECENT_SECONDS)
+    answered = outcomes.get("ok", 0) + outcomes.get("refused", 0) + outcomes.get("limited", 0)
+    failed = outcomes.get("unknown", 0) + outcomes.get("unreachable", 0)
+    if answered == 0 and failed == 0:
+        ksef, ksef_word = "untried", "KSeF ?"
+    elif answered == 0:
+        ksef, ksef_word = "silent", "KSeF nie odpowiada"
+    elif failed > answered:
+        ksef, ksef_word = "trouble", "KSeF z kłopotami"
+    else:
+        ksef, ksef_word = "works", "KSeF działa"
+    working = bool(leases.holders(office.db, "worker:"))
+    return HeaderView(
+        environment=office.environment.code,
+        environment_label=office.environment.label,
+        office_name=office.name,
+        ksef=ksef,
+        ksef_word=ksef_word,
+        sending="on" if working else "off",
+        sending_word="wysyłka" if working else "nikt nie wysyła",
+        alarm=_alarm(office, operator),
+        exercise=office.exercise,
+    )
+
+
+def _alarm(office: Office, operator: Operator) -> str:
+    """What every screen must say: KSeF has blocked clients (480, F27)."""
+    blocked = office.db.value(
+        "SELECT count(*) FROM authorization WHERE state = 'blocked' AND (:only IS NULL OR client_id = :only)",
+        {"only": operator.client_id},
+    )
+    if not blocked:
+        return ""
+    return "Ministerstwo zablokowało logowanie: " + count_of(blocked, "klient", "klienci", "klientów")
+
+
+def data_version(office: Office) -> int:
+    """A number that changes when another process has committed (4 µs: poll it every 100 ms)."""
+    return office.db.data_version()
+
+
+def changes_since(office: Office, operator: Operator, seq: int) -> Changes:
+    """Which clients and invoices changed after `seq`, and the new `seq`."""
+    now_seq = int(office.db.value("SELECT seq FROM change_counter"))
+    if now_seq <= seq:
+        return Changes(now_seq, (), (), everything=False)
+    limit = CHANGES_NAMED + 1
+    changed = office.db.rows(
+        "SELECT id, client_id FROM invoice WHERE change_seq > ? ORDER BY change_seq LIMIT ?", (seq, limit)
+    )
+    client_ids = {row["client_id"] for row in changed}
+    for table, column in (("client", "id"), ("authorization", "client_id")):
+        client_ids |= {
+            row[0]
+            for row in office.db.rows(f"SELECT {column} FROM {table} WHERE change_seq > ? LIMIT ?", (seq, limit))  # noqa: S608
+        }
+    if operator.client_id is not None:
+        changed = [row for row in changed if row["client_id"] == operator.client_id]
+        client_ids &= {operator.client_id}
+    everything = len(changed) > CHANGES_NAMED or len(client_ids) > CHANGES_NAMED
+    return Changes(now_seq, tuple(sorted(client_ids)), tuple(row["id"] for row in changed), everything)
+
+
+def newest_seq(office: Office) -> int:
+    """Where the change feed stands now."""
+    return int(office.db.value("SELECT seq FROM change_counter"))

@@ -19,7 +19,7 @@ _COLUMNS = frozenset(
 )  # fmt: skip
 _INSERTED = (
     "client_id", "sha256", "file", "size", "seller_nip", "number", "number_key", "kind", "issue_date", "buyer_nip", "buyer",
-    "gross", "currency", "form_code", "attachment", "state", "reason_code", "reason", "findings",
+    "gross", "currency", "form_code", "attachment", "search", "state", "reason_code", "reason", "findings",
 )  # fmt: skip
 
 
@@ -49,16 +49,19 @@ def move(
     operator_id: int | None = None,
     reason_code: str = "",
     reason: str = "",
+    attempt: int | None = None,
     **values: Any,
 ) -> bool:
     """Take an invoice from `old` to `new`, with its event; False when it is not in `old` any more.
 
-    Raises ValueError for a move that the table of the domain does not know.
+    With `attempt` it must also still be that attempt to send, so that a process that slept through a take-over
+    cannot speak for another one's. Raises ValueError for a move that the table of the domain does not know.
     """
     if not may_move(act, old, new):
         raise ValueError(f"an invoice does not go from {old} to {new} by {act}")
     at = to_text(now)
-    changed = _update(connection, at, invoice_id, old, {**values, "reason_code": reason_code, "reason": reason}, new)
+    values |= {"reason_code": reason_code, "reason": reason}
+    changed = _update(connection, at, invoice_id, old, values, new, attempt)
     if changed:
         _event(connection, at, invoice_id, act, old, new, operator_id, reason_code, reason)
     return changed
@@ -66,7 +69,7 @@ def move(
 
 def note(connection: sqlite3.Connection, now: datetime, invoice_id: int, state: InvoiceState, **values: Any) -> bool:
     """Write down what was learned without leaving `state`; False when it is not in that state any more."""
-    return _update(connection, to_text(now), invoice_id, state, values, state)
+    return _update(connection, to_text(now), invoice_id, state, values, state, None)
 
 
 def _update(
@@ -76,14 +79,15 @@ def _update(
     old: InvoiceState,
     values: dict[str, Any],
     new: InvoiceState,
+    attempt: int | None,
 ) -> bool:
     unknown = values.keys() - _COLUMNS
     if unknown:
         raise ValueError(f"no such column: {unknown}")
     assignments = "".join(f", {name} = ?" for name in values)
     cursor = connection.execute(
-        f"UPDATE invoice SET state = ?, changed_at = ?{assignments} WHERE id = ? AND state = ?",
-        (new, at, *values.values(), invoice_id, old),
+        f"UPDATE invoice SET state = ?, changed_at = ?{assignments} WHERE id = ? AND state = ? AND attempts = ifnull(?, attempts)",
+        (new, at, *values.values(), invoice_id, old, attempt),
     )
     return cursor.rowcount == 1
 

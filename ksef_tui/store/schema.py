@@ -155,6 +155,7 @@ _INVOICES = [
         currency TEXT NOT NULL,
         form_code TEXT NOT NULL,
         attachment INTEGER NOT NULL DEFAULT 0,
+        search TEXT NOT NULL,
         state TEXT NOT NULL,
         reason_code TEXT NOT NULL DEFAULT '',
         reason TEXT NOT NULL DEFAULT '',

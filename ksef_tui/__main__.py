@@ -1,0 +1,14 @@
+"""`python -m ksef_tui` and the console script."""
+
+from __future__ import annotations
+
+
+def main() -> None:
+    """Run the command line."""
+    from ksef_tui.cli import program
+
+    program()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""Text as people search for it: no case, no Polish diacritics."""
+
+from __future__ import annotations
+
+import unicodedata
+
+_STROKES = str.maketrans({"ł": "l", "Ł": "L", "đ": "d", "ø": "o"})  # letters that do not decompose
+_ALPHABET = {letter: place for place, letter in enumerate("aąbcćdeęfghijklłmnńoópqrsśtuvwxyzźż")}
+
+
+def fold(text: str) -> str:
+    """`Łódź ` → `lodz`: what a search compares."""
+    plain = unicodedata.normalize("NFKD", text.translate(_STROKES))
+    return " ".join("".join(c for c in plain if not unicodedata.combining(c)).casefold().split())
+
+
+def alphabetical(text: str) -> tuple[tuple[int, int], ...]:
+    """A key that sorts names as a Polish directory does: ą after a, ł after l; other characters before letters."""
+    return tuple((1, _ALPHABET[c]) if c in _ALPHABET else (0, ord(c)) for c in text.casefold())
+
+
+def count_of(n: int, one: str, few: str, many: str) -> str:
+    """A number with its noun in the right Polish form: 1 faktura, 3 faktury, 12 faktur."""
+    if n == 1:
+        return f"1 {one}"
+    if n % 10 in (2, 3, 4) and n % 100 not in (12, 13, 14):
+        return f"{n} {few}"
+    return f"{n} {many}"

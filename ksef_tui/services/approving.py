@@ -1,0 +1,223 @@
+"""What a person decides about invoices in the queue: approve, recall, hold, release, withdraw, retry."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from ksef_tui.domain.invoices import INVOICE_BADGES, RETRYABLE_REJECTIONS, InvoiceState, may_move
+from ksef_tui.domain.roles import Act, Operator, may, require
+from ksef_tui.domain.text import count_of
+from ksef_tui.domain.times import polish_day, to_text
+from ksef_tui.services.guards import guard
+from ksef_tui.services.office import Office
+from ksef_tui.store import invoices
+from ksef_tui.store.records import audit
+
+
+@dataclass(frozen=True, slots=True)
+class ActResult:
+    """How many invoices it was done to, and for the others why not (id, Polish sentence)."""
+
+    done: int
+    refused: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClientTotal:
+    """What an approval would issue in one client's name."""
+
+    name: str
+    nip: str
+    count: int
+    gross: tuple[tuple[str, Decimal], ...]  # by currency
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalSummary:
+    """What a person is told before approving (design §9): how many, for whom, for how much, and what to mind."""
+
+    count: int
+    by_client: tuple[ClientTotal, ...]
+    warnings: tuple[str, ...]
+
+
+Decide = Callable[[sqlite3.Row, datetime], "tuple[InvoiceState, str, str, dict[str, Any]]"]
+
+
+def approve(office: Office, operator: Operator, ids: Sequence[int]) -> ActResult:
+    """Waiting invoices → approved. They go out when the recall window has passed (design §6 rule 11)."""
+    send_after = to_text(office.clock() + timedelta(seconds=office.recall_seconds))
+
+    def decide(row: sqlite3.Row, now: datetime) -> tuple[InvoiceState, str, str, dict[str, Any]]:
+        stopped = guard(office, row, now)
+        if stopped is not None:
+            return InvoiceState.BLOCKED, stopped.code, stopped.message, {}
+        return InvoiceState.APPROVED, "", "", {"send_after": send_after, "approved_by": operator.id}
+
+    return _act(office, operator, Act.INVOICE_APPROVE, "approve", ids, decide)
+
+
+def recall(office: Office, operator: Operator, ids: Sequence[int]) -> ActResult:
+    """Approved invoices → waiting, as long as nothing of them is being sent."""
+    return _act(
+        office,
+        operator,
+        Act.INVOICE_RECALL,
+        "recall",
+        ids,
+        lambda *_: (InvoiceState.WAITING, "", "", {"send_after": None}),
+    )
+
+
+def hold(office: Office, operator: Operator, ids: Sequence[int]) -> ActResult:
+    """Waiting or approved invoices → held by a person."""
+    reason = f"wstrzymał(a): {operator.name}"
+    return _act(
+        office,
+        operator,
+        Act.INVOICE_HOLD,
+        "hold",
+        ids,
+        lambda *_: (InvoiceState.HELD, "held", reason, {"send_after": None}),
+    )
+
+
+def release(office: Office, operator: Operator, ids: Sequence[int]) -> ActResult:
+    """Held or blocked invoices → waiting, with all checks anew: what still stands in the way blocks them again."""
+    return _act(office, operator, Act.INVOICE_RELEASE, "release", ids, _checked_anew(office))
+
+
+def withdraw(office: Office, operator: Operator, ids: Sequence[int]) -> ActResult:
+    """Invoices that are not on the wire → withdrawn: they will not be sent, the record stays."""
+    reason = f"wycofał(a): {operator.name}"
+    return _act(
+        office,
+        operator,
+        Act.INVOICE_WITHDRAW,
+        "withdraw",
+        ids,
+        lambda *_: (InvoiceState.WITHDRAWN, "withdrawn", reason, {}),
+    )
+
+
+def retry(office: Office, operator: Operator, ids: Sequence[int]) -> ActResult:
+    """Refused invoices that another try may cure (facts §10.2) → waiting, with all checks anew."""
+    return _act(office, operator, Act.INVOICE_RETRY, "retry", ids, _checked_anew(office), _why_no_retry)
+
+
+def waiting_ids(office: Office, operator: Operator, client_id: int | None) -> list[int]:
+    """The invoices that wait for approval: of one client, or of all that the operator may see."""
+    if operator.client_id is not None:
+        client_id = operator.client_id
+    return invoices.ids_in_state(office.db, InvoiceState.WAITING, client_id)
+
+
+def summary(office: Office, operator: Operator, ids: Sequence[int]) -> ApprovalSummary:
+    """What approving these invoices would do. Only waiting ones count."""
+    today = polish_day(office.clock())
+    totals: dict[int, list[sqlite3.Row]] = {}
+    past, future = 0, 0
+    for invoice_id in ids:
+        row = invoices.get(office.db, invoice_id)
+        if (
+            row is None
+            or row["state"] != InvoiceState.WAITING
+            or not may(operator, Act.INVOICE_APPROVE, row["client_id"])
+        ):
+            continue
+        totals.setdefault(row["client_id"], []).append(row)
+        day = date.fromisoformat(row["issue_date"])
+        past += day < today
+        future += day > today
+    by_client = tuple(
+        sorted((_total(office, client_id, rows) for client_id, rows in totals.items()), key=lambda t: t.name)
+    )
+    warnings = []
+    if past:
+        warnings.append(
+            count_of(past, "faktura ma", "faktury mają", "faktur ma")
+            + " datę wystawienia wcześniejszą niż dziś: KSeF oznaczy je jako offline."
+        )
+    if future:
+        warnings.append(
+            count_of(future, "faktura ma", "faktury mają", "faktur ma") + " datę przyszłą i nie zostanie wysłana."
+        )
+    return ApprovalSummary(sum(t.count for t in by_client), by_client, tuple(warnings))
+
+
+def _total(office: Office, client_id: int, rows: list[sqlite3.Row]) -> ClientTotal:
+    gross: dict[str, Decimal] = {}
+    for row in rows:
+        gross[row["currency"]] = gross.get(row["currency"], Decimal(0)) + Decimal(row["gross"])
+    client = office.db.row("SELECT nip, name FROM client WHERE id = ?", (client_id,))
+    assert client is not None
+    return ClientTotal(client["name"], client["nip"], len(rows), tuple(sorted(gross.items())))
+
+
+def _checked_anew(office: Office) -> Decide:
+    def decide(row: sqlite3.Row, now: datetime) -> tuple[InvoiceState, str, str, dict[str, Any]]:
+        stopped = guard(office, row, now)
+        if stopped is not None:
+            return InvoiceState.BLOCKED, stopped.code, stopped.message, {}
+        return InvoiceState.WAITING, "", "", {"send_after": None}
+
+    return decide
+
+
+def _why_no_retry(row: sqlite3.Row) -> str | None:
+    code = row["reason_code"]
+    if code.isdigit() and int(code) in RETRYABLE_REJECTIONS:
+        return None
+    return "tej odmowy nie zmieni ponowna wysyłka – popraw plik i zaimportuj go, albo wycofaj fakturę"
+
+
+def _act(
+    office: Office,
+    operator: Operator,
+    act: Act,
+    move: str,
+    ids: Sequence[int],
+    decide: Decide,
+    why_not: Callable[[sqlite3.Row], str | None] = lambda _: None,
+) -> ActResult:
+    """Do one act to many invoices: each one that can, or why not; in transactions of at most 200."""
+    refused: list[tuple[int, str]] = []
+    done = 0
+    unique = list(dict.fromkeys(ids))
+    for start in range(0, len(unique), 200):
+        now = office.clock()
+        with office.db.write() as connection:
+            for invoice_id in unique[start : start + 200]:
+                row = invoices.get(office.db, invoice_id)
+                if row is None or not may(operator, Act.SEE, row["client_id"]):
+                    refused.append((invoice_id, f"nie ma faktury o numerze wewnętrznym {invoice_id}"))
+                    continue
+                require(operator, act, row["client_id"])
+                old = InvoiceState(row["state"])
+                reason = _why_not_now(move, old) or why_not(row)
+                if reason is not None:
+                    refused.append((invoice_id, f"{row['number']}: {reason}"))
+                    continue
+                new, code, text, values = decide(row, now)
+                act_name = "guard" if new is InvoiceState.BLOCKED and move == "approve" else move
+                invoices.move(
+                    connection, now, invoice_id, act_name, old, new,
+                    operator_id=operator.id, reason_code=code, reason=text, **values,
+                )  # fmt: skip
+                audit(connection, now, operator, act, client_id=row["client_id"], invoice_id=invoice_id, to=new)
+                if new is InvoiceState.BLOCKED:
+                    refused.append((invoice_id, f"{row['number']}: {text}"))
+                else:
+                    done += 1
+    return ActResult(done, tuple(refused))
+
+
+def _why_not_now(move: str, old: InvoiceState) -> str | None:
+    if any(may_move(move, old, new) for new in InvoiceState):
+        return None
+    return f"faktura jest w stanie „{INVOICE_BADGES[old].label}”, więc tego nie można zrobić"

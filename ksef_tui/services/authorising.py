@@ -1,0 +1,157 @@
+"""What a person asks about a client's authorisation. Each request is an intent in the database; whoever holds the
+client's lease carries it out (design §3), and the change feed shows every step of it."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import datetime
+from typing import Any
+
+from ksef_tui.domain.authorizations import AuthMethod, AuthState, AuthStep
+from ksef_tui.domain.problems import Problem
+from ksef_tui.domain.roles import Act, Operator, require
+from ksef_tui.domain.secret import Secret
+from ksef_tui.domain.times import from_text
+from ksef_tui.services.office import Office
+from ksef_tui.store import authorizations, offices, sessions
+from ksef_tui.store.records import audit
+
+# What a login leaves behind and a new one must not find.
+FORGET: dict[str, Any] = {
+    "reference": "",
+    "sealed_operation": None,
+    "sealed_refresh": None,
+    "refresh_until": None,
+    "sealed_access": None,
+    "access_until": None,
+    "subject": "",
+    "context_nip": "",
+    "retry_at": None,
+}
+
+
+def start_with_identity(office: Office, operator: Operator, client_id: int, identity_id: int) -> None:
+    """Authorise a client with one of the office's identities.
+
+    Raises Problem: unknown or expired identity, another person's certificate (design §2: lending is forbidden),
+    or a client whose invoices are still under way with another identity (F23).
+    """
+    require(operator, Act.AUTH_START, client_id)
+    identity = offices.identity(office.db, identity_id)
+    if identity is None or identity["removed_at"] is not None:
+        raise Problem("unknown_identity", "Nie ma takiego profilu.")
+    if identity["operator_id"] not in (None, operator.id):
+        raise Problem("someone_elses", "To certyfikat innej osoby – podpisywać może nim tylko ona.")
+    if from_text(identity["valid_to"]) <= office.clock():
+        raise Problem("certificate_expired", f"Certyfikat profilu {identity['label']} wygasł – dodaj nowy.")
+    _start(
+        office, operator, client_id,
+        subject=f"{identity['subject_type']}:{identity['subject_value']}",
+        method=AuthMethod.CERTIFICATE, identity_id=identity_id, sealed_token=None,
+    )  # fmt: skip
+
+
+def start_with_token(office: Office, operator: Operator, client_id: int, token: Secret) -> None:
+    """Authorise a client with a KSeF token that the client made (an exception: design §7). It is kept sealed."""
+    require(operator, Act.AUTH_START, client_id)
+    text = token.reveal_text().strip()
+    if not text or any(c.isspace() for c in text) or len(text) > 2000:
+        raise Problem("bad_token", "To nie wygląda na token KSeF: jest pusty albo ma w środku odstępy.")
+    nip = _nip(office, client_id)
+    sealed = office.sealer.seal(Secret(text), client=nip, kind="ksef_token", row=str(client_id))
+    _start(office, operator, client_id, subject="", method=AuthMethod.TOKEN, identity_id=None, sealed_token=sealed)
+
+
+def check(office: Office, operator: Operator, client_id: int) -> None:
+    """Ask KSeF again what the office may do for this client. Raises Problem when it was never authorised."""
+    require(operator, Act.AUTH_CHECK, client_id)
+    row = authorizations.get(office.db, client_id)
+    if row["method"] is None:
+        raise Problem("not_authorised", "Ten klient nie ma jeszcze autoryzacji – zacznij od „Autoryzuj”.")
+    _intend(office, operator, client_id, "check", Act.AUTH_CHECK)
+
+
+def cancel(office: Office, operator: Operator, client_id: int) -> None:
+    """Stop an authorisation that is running. Raises Problem when none is."""
+    require(operator, Act.AUTH_START, client_id)
+    now = office.clock()
+    row = authorizations.get(office.db, client_id)
+    with office.db.write() as connection:
+        if row["state"] != AuthState.RUNNING or not authorizations.move(
+            connection, now, client_id, "cancel", AuthState.RUNNING, AuthState.MISSING,
+            operator_id=operator.id, intent="", step="", step_failed=0, reason_code="", reason="",
+            method=None, identity_id=None, sealed_token=None, **FORGET,
+        ):  # fmt: skip
+            raise Problem("nothing_runs", "Nie ma czego przerwać: autoryzacja nie jest w toku.")
+        audit(connection, now, operator, "auth.cancel", client_id=client_id)
+
+
+def revoke(office: Office, operator: Operator, client_id: int) -> None:
+    """End the office's login for this client, at KSeF too (F32). Raises Problem while invoices are on the wire."""
+    require(operator, Act.AUTH_REVOKE, client_id)
+    row = authorizations.get(office.db, client_id)
+    if row["method"] is None:
+        raise Problem("not_authorised", "Ten klient nie ma autoryzacji.")
+    _refuse_while_on_the_wire(office, client_id)
+    _intend(office, operator, client_id, "revoke", Act.AUTH_REVOKE)
+
+
+def _start(
+    office: Office,
+    operator: Operator,
+    client_id: int,
+    *,
+    subject: str,
+    method: AuthMethod,
+    identity_id: int | None,
+    sealed_token: bytes | None,
+) -> None:
+    now = office.clock()
+    row = authorizations.get(office.db, client_id)
+    old = AuthState(row["state"])
+    if old is AuthState.ENDED:
+        raise Problem("ended", "Obsługa tego klienta jest zakończona.")
+    if row["subject"] and row["subject"] != subject:
+        _refuse_while_on_the_wire(office, client_id)
+    with office.db.write() as connection:
+        moved = authorizations.move(
+            connection, now, client_id, "start", old, AuthState.RUNNING,
+            operator_id=operator.id, intent="login", method=method, identity_id=identity_id, sealed_token=sealed_token,
+            step=AuthStep.REQUEST, step_failed=0, reason_code="", reason="", **{**FORGET, "subject": row["subject"]},
+        )  # fmt: skip
+        if not moved:
+            raise Problem("changed_meanwhile", "Ktoś właśnie zmienił autoryzację tego klienta – spójrz jeszcze raz.")
+        connection.execute("UPDATE authorization SET operator_id = ? WHERE client_id = ?", (operator.id, client_id))
+        audit(connection, now, operator, Act.AUTH_START, client_id=client_id, method=method, identity_id=identity_id)
+
+
+def _intend(office: Office, operator: Operator, client_id: int, intent: str, act: Act) -> None:
+    now: datetime = office.clock()
+    row: sqlite3.Row = authorizations.get(office.db, client_id)
+    if row["state"] == AuthState.RUNNING:
+        raise Problem("runs_already", "Autoryzacja tego klienta właśnie trwa.")
+    with office.db.write() as connection:
+        authorizations.note(connection, now, client_id, AuthState(row["state"]), intent=intent, retry_at=None)
+        audit(connection, now, operator, act, client_id=client_id)
+
+
+def _refuse_while_on_the_wire(office: Office, client_id: int) -> None:
+    """Only who opened a session may read its results and UPOs (F23), so the identity changes when nothing is open."""
+    waiting = office.db.value(
+        "SELECT count(*) FROM invoice WHERE client_id = ? AND (state IN ('sending', 'unknown', 'processing') "
+        "OR (state = 'accepted' AND upo IN ('none', 'late')))",
+        (client_id,),
+    )
+    if waiting or sessions.live(office.db, client_id):
+        raise Problem(
+            "on_the_wire",
+            "Faktury tego klienta są w drodze albo czekają na UPO, a odebrać je może tylko ten, kto je wysłał. "
+            "Zmień sposób autoryzacji, gdy kolejka się uspokoi.",
+        )
+
+
+def _nip(office: Office, client_id: int) -> str:
+    row = offices.client(office.db, client_id)
+    if row is None:
+        raise Problem("unknown_client", "Nie ma takiego klienta.")
+    return str(row["nip"])

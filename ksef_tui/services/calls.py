@@ -1,0 +1,156 @@
+"""Every call to KSeF on its way: the lease is renewed, the limits are kept, the journal is written.
+
+The same object stands before each call (`before`) and observes it (`started`, `ended`). Limits are counted from the
+journal, so all processes share them and a restart forgets nothing (design §6 rule 10).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ksef_tui.domain.times import from_text
+from ksef_tui.ksef.limits import PRODUCTION_LIMITS, RateLimit, counter, limit_for, wait_needed
+from ksef_tui.services.office import Office
+from ksef_tui.store import leases, limits, records
+
+if TYPE_CHECKING:
+    from ksef_tui.ksef.http import Call, Outcome
+
+PATIENCE = 3.0  # seconds that a call waits for its limit by itself; longer waits end the pass
+LEASE_SECONDS = 120.0
+HOUR = 3600.0
+LIMITS_FRESH_HOURS = 24
+
+
+class NotNow(Exception):
+    """The call must wait `seconds`; it has not left. The pass ends and comes back."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"not for {seconds:.1f} s")
+        self.seconds = seconds
+
+
+class LeaseLost(Exception):
+    """Another process works for this client now; the call has not left."""
+
+
+@dataclass(slots=True)
+class Doing:
+    """On whose behalf the current task calls."""
+
+    lease: leases.Lease | None = None
+    invoice_id: int | None = None
+    reserve: int = 0  # calls of the same limit that must stay possible after this one (closing what is opened)
+
+
+doing: ContextVar[Doing | None] = ContextVar("doing", default=None)
+
+
+class CallKeeper:
+    """Keeps the rules of calling, and the journal."""
+
+    def __init__(self, office: Office, longest_call: float) -> None:
+        self._office = office
+        self._longest_call = longest_call
+
+    async def before(self, call: Call) -> None:
+        """Wait for the limits and renew the lease. Raises NotNow or LeaseLost; then nothing has left."""
+        while True:
+            wait = self.wait_for(call)
+            if wait <= 0:
+                break
+            if wait > PATIENCE:
+                raise NotNow(wait)
+            await asyncio.sleep(wait)
+        mine = doing.get()
+        if mine is not None and mine.lease is not None:
+            renewed = leases.renew(self._office.db, mine.lease, max(LEASE_SECONDS, 2 * self._longest_call))
+            if renewed is None:
+                raise LeaseLost
+            mine.lease = renewed
+
+    def wait_for(self, call: Call) -> float:
+        """Seconds until this call fits its limits; a long wait is written down, so that screens can tell it."""
+        if not call.group:
+            return 0.0
+        known = self.limits_of(call.context)
+        name = counter(call.group, call.operation, known)
+        context = None if call.group == "anonymous" else call.context
+        now = self._office.clock().timestamp()
+        mine = doing.get()
+        limit = _less(limit_for(call.group, known), mine.reserve if mine else 0)
+        times = records.calls_since(self._office.db, context, name, now - HOUR)
+        blocked = limits.blocked_until(self._office.db, context or "", name) - now
+        wait = max(wait_needed(limit, times, now), blocked)
+        if wait > PATIENCE and wait > blocked:
+            with self._office.db.write() as connection:
+                limits.block(connection, context or "", name, now + wait)
+        return wait
+
+    def limits_of(self, context: str) -> Mapping[str, RateLimit]:
+        """The limits that KSeF gave this context, or production's until it was asked."""
+        found = {
+            group: RateLimit(*stored)
+            for group in PRODUCTION_LIMITS | {"onlineSessionClose": None, "batchSessionClose": None}
+            if (stored := limits.limit(self._office.db, context, group)) is not None
+        }
+        return {**PRODUCTION_LIMITS, **found}
+
+    def limits_are_stale(self, context: str) -> bool:
+        """Whether the limits of a context were not read today."""
+        read_at = limits.read_at(self._office.db, context)
+        return (
+            read_at is None or (self._office.clock() - from_text(read_at)).total_seconds() > LIMITS_FRESH_HOURS * HOUR
+        )
+
+    def started(self, call: Call) -> int:
+        """The journal's first row, committed before the request leaves."""
+        mine = doing.get()
+        name = counter(call.group, call.operation, self.limits_of(call.context)) if call.group else ""
+        with self._office.db.write() as connection:
+            return records.call_started(
+                connection,
+                self._office.clock(),
+                context=call.context,
+                operation=call.operation,
+                method=call.method,
+                path=call.path,
+                limit_group=name,
+                reference=call.reference,
+                invoice_id=mine.invoice_id if mine else None,
+            )
+
+    def ended(self, call_id: int, outcome: Outcome) -> None:
+        """The journal's second row; an answer that could not be read is kept apart, a 429 blocks its limit."""
+        now = self._office.clock()
+        detail = f"{outcome.detail} {outcome.warning}".strip()
+        with self._office.db.write() as connection:
+            records.call_ended(
+                connection,
+                now,
+                call_id,
+                kind=outcome.kind,
+                status=outcome.status,
+                code=outcome.code,
+                detail=detail,
+                reference=outcome.reference,
+                seconds=outcome.seconds,
+            )
+            if outcome.body_sample:
+                records.keep_odd_answer(connection, now, call_id, outcome.body_sample)
+            if outcome.retry_after is not None:
+                row = connection.execute("SELECT context, limit_group FROM journal WHERE id = ?", (call_id,)).fetchone()
+                context = "" if row["limit_group"] == "anonymous" else row["context"]
+                limits.block(connection, context, row["limit_group"], now.timestamp() + outcome.retry_after)
+
+
+def _less(limit: RateLimit, reserve: int) -> RateLimit:
+    if not reserve:
+        return limit
+    return RateLimit(
+        *(n if n < 0 else max(1, n - reserve) for n in (limit.per_second, limit.per_minute, limit.per_hour))
+    )

@@ -1,0 +1,269 @@
+"""The list of clients and a client's authorisation, as screens and commands show them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from array import array
+from collections.abc import Sequence
+from datetime import datetime
+
+from ksef_tui.domain.authorizations import (
+    AUTH_BADGES,
+    CAN_SEND,
+    METHOD_LABELS,
+    AuthMethod,
+    AuthState,
+    AuthStep,
+    effective,
+)
+from ksef_tui.domain.roles import Act, Operator, require
+from ksef_tui.domain.text import alphabetical, fold
+from ksef_tui.domain.times import from_text, warsaw
+from ksef_tui.services.office import Office
+from ksef_tui.services.views import AuthorizationView, ClientCounts, ClientRow, IdentityRow, StepView
+from ksef_tui.store import offices, settings
+
+# Who needs a person first: the smaller, the higher in the list.
+_URGENCY: dict[AuthState, int] = {
+    AuthState.BLOCKED: 0,
+    AuthState.EXPIRED: 1,
+    AuthState.NO_PERMISSION: 2,
+    AuthState.READ_ONLY: 3,
+    AuthState.FAILED: 4,
+    AuthState.TO_SIGN: 5,
+    AuthState.RUNNING: 6,
+    AuthState.EXPIRING: 7,
+    AuthState.ACTIVE: 8,
+    AuthState.REQUESTED: 9,
+    AuthState.MISSING: 10,
+    AuthState.ENDED: 11,
+}
+TROUBLE = frozenset(
+    {AuthState.BLOCKED, AuthState.EXPIRED, AuthState.NO_PERMISSION, AuthState.READ_ONLY, AuthState.FAILED}
+)
+
+_CLIENTS = """
+SELECT c.id, c.nip, c.name, c.office, c.paused, c.keeper_id, a.*, i.label AS identity_label,
+       coalesce(sum(n.n) FILTER (WHERE n.state = 'waiting'), 0) AS waiting,
+       coalesce(sum(n.n) FILTER (WHERE n.state IN ('invalid', 'blocked', 'rejected')), 0) AS standing,
+       coalesce(sum(n.n) FILTER (WHERE n.state = 'approved'), 0) AS approved,
+       coalesce(sum(n.n) FILTER (WHERE n.state IN ('approved', 'sending', 'unknown', 'processing')), 0) AS moving
+FROM client c JOIN authorization a ON a.client_id = c.id
+LEFT JOIN identity i ON i.id = a.identity_id
+LEFT JOIN invoice_count n ON n.client_id = c.id
+WHERE c.archived_at IS NULL AND (:only IS NULL OR c.id = :only) {more} GROUP BY c.id
+"""
+
+
+def state_of(office: Office, stored: str, valid_until: str | None, now: datetime) -> AuthState:
+    """An authorisation as it is today: stored, or what time has made of it."""
+    until = from_text(valid_until) if valid_until else None
+    return effective(AuthState(stored), until, now, settings.get_int(office.db, "expiring_days"))
+
+
+def client_ids(office: Office, operator: Operator, text: str = "", mine: bool = False) -> array[int]:
+    """The clients in the order of the list: those that need a person first, then by name."""
+    now = office.clock()
+    words = fold(text).split()
+    more = "AND c.keeper_id = :keeper" if mine else ""
+    rows = office.db.rows(_CLIENTS.format(more=more), {"only": operator.client_id, "keeper": operator.id})
+    found = [r for r in rows if all(w in fold(f"{r['name']} {r['nip']}") for w in words)]
+
+    def rank(row: sqlite3.Row) -> tuple[bool, bool, int, bool, object]:
+        state = state_of(office, row["state"], row["valid_until"], now)
+        stuck = _stuck(row, state)
+        return (not stuck, state not in TROUBLE, _URGENCY[state], not row["waiting"], alphabetical(row["name"]))
+
+    return array("q", [r["id"] for r in sorted(found, key=rank)])
+
+
+def client_rows(office: Office, operator: Operator, ids: Sequence[int]) -> dict[int, ClientRow]:
+    """The rows of a window of the list."""
+    now = office.clock()
+    marks = ", ".join(str(int(i)) for i in ids)
+    rows = office.db.rows(_CLIENTS.format(more=f"AND c.id IN ({marks})"), {"only": operator.client_id})
+    return {row["id"]: _client_row(office, row, now) for row in rows}
+
+
+def client_counts(office: Office, operator: Operator) -> ClientCounts:
+    """How many clients there are, and how many need a person."""
+    now = office.clock()
+    rows = office.db.rows(_CLIENTS.format(more=""), {"only": operator.client_id})
+    states = [(row, state_of(office, row["state"], row["valid_until"], now)) for row in rows]
+    return ClientCounts(len(rows), sum(1 for row, state in states if state in TROUBLE or _stuck(row, state)))
+
+
+def _stuck(row: sqlite3.Row, state: AuthState) -> int:
+    return int(row["standing"]) + (0 if state in CAN_SEND else int(row["approved"]))
+
+
+def _client_row(office: Office, row: sqlite3.Row, now: datetime) -> ClientRow:
+    state = state_of(office, row["state"], row["valid_until"], now)
+    return ClientRow(
+        id=row["id"],
+        nip=row["nip"],
+        name=row["name"],
+        office=bool(row["office"]),
+        status=state,
+        word=badge_word(row, state),
+        waiting=row["waiting"],
+        stuck=_stuck(row, state),
+        moving=row["moving"],
+        paused=bool(row["paused"]),
+    )
+
+
+def badge_word(row: sqlite3.Row, state: AuthState) -> str:
+    """The badge in words: what ends and when, what is missing since when."""
+    until = warsaw(from_text(row["valid_until"])).strftime("%d.%m") if row["valid_until"] else ""
+    if state is AuthState.ACTIVE:
+        return "gotowy" + _letters(row)
+    if state in (AuthState.EXPIRING, AuthState.EXPIRED):
+        what = {AuthMethod.TOKEN: "token", AuthMethod.EXTERNAL: "sesja"}.get(row["method"], "cert.")
+        return f"{what} do {until}" if state is AuthState.EXPIRING else f"{what} wygasł{'a' if what == 'sesja' else ''}"
+    if state is AuthState.NO_PERMISSION:
+        since = warsaw(from_text(row["checked_at"])).strftime("%d.%m") if row["checked_at"] else ""
+        return f"klient odebrał {since}".strip() if row["reason_code"] == "withdrawn" else "klient nie nadał"
+    if state is AuthState.FAILED and row["reason_code"] == "unreachable":
+        return "KSeF nie odpowiada"
+    return AUTH_BADGES[state].label
+
+
+def _letters(row: sqlite3.Row) -> str:
+    rights = set(json.loads(row["rights"]))
+    owner = "Owner" in rights
+    shown = [
+        letter
+        for letter, has in (
+            ("W", owner or "InvoiceWrite" in rights),
+            ("P", owner or "InvoiceRead" in rights),
+            ("D", bool(row["can_delegate"])),
+        )
+        if has
+    ]
+    return (" " + " ".join(shown)) if shown else ""
+
+
+def authorization(office: Office, operator: Operator, client_id: int) -> AuthorizationView:
+    """The client's flow: where it stands, what is wrong in one sentence, what mends it. Raises Problem."""
+    require(operator, Act.SEE, client_id)
+    now = office.clock()
+    row = office.db.row(_CLIENTS.format(more="AND c.id = :id"), {"only": operator.client_id, "id": client_id})
+    if row is None:
+        raise KeyError(client_id)
+    state = state_of(office, row["state"], row["valid_until"], now)
+    method = AuthMethod(row["method"]) if row["method"] else None
+    sentence, needed = _sentence(office, row, state)
+    return AuthorizationView(
+        client_id=client_id,
+        nip=row["nip"],
+        name=row["name"],
+        status=state,
+        word=badge_word(row, state),
+        method=method,
+        identity=row["identity_label"] or "",
+        identity_line=_identity_line(office, row, method),
+        steps=_steps(row, state),
+        rights=tuple(json.loads(row["rights"])),
+        can_delegate=bool(row["can_delegate"]),
+        sentence=sentence,
+        needed=needed,
+        checked_at=from_text(row["checked_at"]) if row["checked_at"] else None,
+        valid_until=from_text(row["valid_until"]) if row["valid_until"] else None,
+        reason_code=row["reason_code"],
+        actions=_next_actions(state),
+    )
+
+
+def _identity_line(office: Office, row: sqlite3.Row, method: AuthMethod | None) -> str:
+    if method is None:
+        return ""
+    if row["identity_id"] is None:
+        until = warsaw(from_text(row["valid_until"])).strftime("%d.%m.%Y") if row["valid_until"] else ""
+        return METHOD_LABELS[method] + (f", do {until}" if until else "")
+    identity = offices.identity(office.db, row["identity_id"])
+    assert identity is not None
+    until = warsaw(from_text(identity["valid_to"])).strftime("%d.%m.%Y")
+    subject = "odcisk certyfikatu" if identity["subject_type"] == "Fingerprint" else identity["subject_type"].upper()
+    return f"{identity['label']}: certyfikat, {subject} {identity['subject_value'][:16]}, ważny do {until}"
+
+
+def _steps(row: sqlite3.Row, state: AuthState) -> tuple[StepView, ...]:
+    order = list(AuthStep)
+    at = order.index(AuthStep(row["step"])) if row["step"] else -1
+    views = []
+    for place, step in enumerate(order):
+        if at < 0 or place > at:
+            shown, detail = "pending", ""
+        elif place < at:
+            shown, detail = "done", ""
+        elif row["step_failed"]:
+            shown, detail = "failed", row["reason_code"] if row["reason_code"].isdigit() else ""
+        else:
+            shown, detail = ("running", "") if state is AuthState.RUNNING else ("done", "")
+        views.append(StepView(step, shown, detail))
+    return tuple(views)
+
+
+def _sentence(office: Office, row: sqlite3.Row, state: AuthState) -> tuple[str, str]:
+    """What is right or wrong in one sentence, and what is needed when something is."""
+    name = row["name"]
+    rights_wanted = "wystawianie i przeglądanie faktur, z prawem dalszego przekazywania"
+    until = warsaw(from_text(row["valid_until"])).strftime("%d.%m.%Y") if row["valid_until"] else ""
+    if state is AuthState.ACTIVE:
+        note = (
+            ""
+            if row["can_delegate"] or "Owner" in row["rights"]
+            else "Bez delegacji: pracownicy biura nie zalogują się sami."
+        )
+        return f"Biuro może wystawiać faktury w imieniu: {name}.", note
+    if state is AuthState.EXPIRING:
+        what = {AuthMethod.TOKEN: "Token KSeF", AuthMethod.EXTERNAL: "Logowanie"}.get(row["method"], "Certyfikat")
+        return f"{what} działa do {until}; potem faktury staną.", "Odnów go albo wybierz inny sposób autoryzacji."
+    if state is AuthState.EXPIRED:
+        return (
+            f"Ważność skończyła się {until}: faktury tego klienta stoją.",
+            "Dodaj nowy certyfikat biura i autoryzuj nim klienta.",
+        )
+    if state in (AuthState.NO_PERMISSION, AuthState.READ_ONLY):
+        return row["reason"] or f"{name}: brak uprawnień w KSeF.", f"Potrzebne: {rights_wanted}, dla NIP {office.nip}."
+    if state is AuthState.RUNNING:
+        return "Łączenie z KSeF…", ""
+    if state is AuthState.MISSING:
+        return (
+            f"{name}: biuro nie ma jeszcze dostępu do KSeF tego klienta.",
+            f"Klient nadaje w KSeF uprawnienia dla NIP {office.nip} ({rights_wanted}), potem: a Autoryzuj.",
+        )
+    return row["reason"] or AUTH_BADGES[state].label, ""
+
+
+def _next_actions(state: AuthState) -> tuple[str, ...]:
+    if state is AuthState.RUNNING:
+        return ("auth.cancel",)
+    if state in (AuthState.MISSING, AuthState.REQUESTED, AuthState.EXPIRED):
+        return ("auth.start", "identity.add")
+    if state in (AuthState.ACTIVE, AuthState.EXPIRING):
+        return ("auth.check", "auth.start", "auth.revoke")
+    if state is AuthState.ENDED:
+        return ()
+    return ("auth.check", "auth.start")
+
+
+def identities(office: Office, operator: Operator) -> list[IdentityRow]:
+    """The identities in use that this operator may sign with: the office's, and their own."""
+    return [
+        IdentityRow(
+            id=row["id"],
+            label=row["label"],
+            subject=f"{row['subject_type'].upper()} {row['subject_value']}",
+            name=row["common_name"],
+            serial=row["serial"],
+            fingerprint=row["fingerprint"],
+            key_kind=row["key_kind"],
+            valid_from=from_text(row["valid_from"]),
+            valid_to=from_text(row["valid_to"]),
+        )
+        for row in offices.identities(office.db)
+        if operator.client_id is None and row["operator_id"] in (None, operator.id)
+    ]

@@ -1,0 +1,179 @@
+"""Rows as scripts see them: the fields of `contract.md`, never renamed, only added. Codes, not labels; UTC, ISO 8601."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ksef_tui.domain.authorizations import AuthMethod
+from ksef_tui.domain.invoices import InvoiceState
+from ksef_tui.domain.problems import Problem
+from ksef_tui.domain.roles import Act, Operator, require
+from ksef_tui.domain.times import to_text
+from ksef_tui.services import client_views, clients, invoice_views
+from ksef_tui.services.importing import ImportRow
+from ksef_tui.services.office import Office
+from ksef_tui.services.views import QueueFilter, QueueRow
+
+WINDOW = 500  # rows read at a time
+
+
+def queue(
+    office: Office, operator: Operator, *, nip: str | None = None, state: str | None = None, limit: int = 1000
+) -> list[dict[str, Any]]:
+    """The rows of `queue list`, newest first. Raises Problem for an unknown client or state."""
+    states: tuple[InvoiceState, ...] = ()
+    if state is not None:
+        try:
+            states = (InvoiceState(state),)
+        except ValueError:
+            codes = ", ".join(s.value for s in InvoiceState)
+            raise Problem("unknown_state", f"Nie ma stanu {state}. Są: {codes}.") from None
+    client_id = clients.id_of(office, nip) if nip else None
+    if client_id is not None:
+        require(operator, Act.SEE, client_id)
+    ids = invoice_views.queue_ids(office, operator, QueueFilter(client_id, states), limit)
+    rows: list[dict[str, Any]] = []
+    for start in range(0, len(ids), WINDOW):
+        window = ids[start : start + WINDOW]
+        found = invoice_views.queue_rows(office, operator, window)
+        rows += [_queue_row(found[i]) for i in window if i in found]
+    return rows
+
+
+def _queue_row(row: QueueRow) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "nip": row.nip,
+        "client": row.client,
+        "number": row.number,
+        "kind": row.kind,
+        "issue_date": row.issue_date,
+        "buyer_nip": row.buyer_nip,
+        "buyer": row.buyer,
+        "gross": "" if row.gross is None else f"{row.gross:f}",
+        "currency": row.currency,
+        "mode": row.mode,
+        "channel": row.channel,
+        "state": row.state.value,
+        "reason_code": row.reason_code,
+        "reason": row.reason,
+        "ksef_number": row.ksef_number,
+        "upo": row.upo.value,
+        "sha256": row.sha256,
+        "session": row.session,
+        "reference": row.reference,
+        "attempts": row.attempts,
+        "changed_at": to_text(row.changed_at),
+    }
+
+
+def invoice(office: Office, operator: Operator, invoice_id: int) -> dict[str, Any]:
+    """One invoice: the fields of `queue list`, what is wrong, and what happened. Raises Problem."""
+    details = invoice_views.invoice_details(office, operator, invoice_id)
+    return {
+        **_queue_row(details.row),
+        "errors": list(details.errors),
+        "warnings": list(details.warnings),
+        "what_to_do": details.what_to_do,
+        "qr_link": details.qr_link,
+        "timeline": [{"at": to_text(t.at), "kind": t.kind, "who": t.who, "text": t.text} for t in details.timeline],
+    }
+
+
+def import_row(row: ImportRow) -> dict[str, Any]:
+    """A file that was checked or imported."""
+    return {
+        "file": row.file,
+        "id": row.id,
+        "state": row.state,
+        "number": row.number,
+        "errors": list(row.errors),
+        "warnings": list(row.warnings),
+        "reason": row.reason,
+        "known": row.known,
+    }
+
+
+def clients_newest(office: Office, operator: Operator, limit: int) -> list[int]:
+    """The ids of clients on the lists, newest first."""
+    rows = office.db.rows(
+        "SELECT id FROM client WHERE archived_at IS NULL AND (:only IS NULL OR id = :only) ORDER BY id DESC LIMIT :limit",
+        {"only": operator.client_id, "limit": limit or -1},
+    )
+    return [row[0] for row in rows]
+
+
+def clients_list(office: Office, operator: Operator, limit: int) -> list[dict[str, Any]]:
+    """The rows of `client list`, newest first."""
+    return [_client(office, operator, client_id) for client_id in clients_newest(office, operator, limit)]
+
+
+def client(office: Office, operator: Operator, nip: str) -> dict[str, Any]:
+    """One client by NIP. Raises Problem."""
+    client_id = clients.id_of(office, nip)
+    require(operator, Act.SEE, client_id)
+    return _client(office, operator, client_id)
+
+
+def _client(office: Office, operator: Operator, client_id: int) -> dict[str, Any]:
+    row = client_views.client_rows(office, operator, [client_id])[client_id]
+    return {**authorization_by_id(office, operator, client_id), "waiting": row.waiting, "stuck": row.stuck}
+
+
+def authorizations(office: Office, operator: Operator, limit: int) -> list[dict[str, Any]]:
+    """The rows of `auth status`, newest client first."""
+    return [authorization_by_id(office, operator, i) for i in clients_newest(office, operator, limit)]
+
+
+def authorization(office: Office, operator: Operator, nip: str) -> dict[str, Any]:
+    """One client's authorisation by NIP. Raises Problem."""
+    return authorization_by_id(office, operator, clients.id_of(office, nip))
+
+
+def authorization_by_id(office: Office, operator: Operator, client_id: int) -> dict[str, Any]:
+    """One client's authorisation."""
+    view = client_views.authorization(office, operator, client_id)
+    stored = office.db.row("SELECT reason FROM authorization WHERE client_id = ?", (client_id,))
+    assert stored is not None
+    return {
+        "nip": view.nip,
+        "name": view.name,
+        "status": view.status.value,
+        "method": view.method.value if view.method else "",
+        "identity": view.identity,
+        "rights": list(view.rights),
+        "can_delegate": view.can_delegate,
+        "valid_until": to_text(view.valid_until) if view.valid_until else None,
+        "checked_at": to_text(view.checked_at) if view.checked_at else None,
+        "reason_code": view.reason_code,
+        "reason": stored["reason"],
+    }
+
+
+def authorised_ids(office: Office, operator: Operator) -> list[int]:
+    """The clients that have a way of authorisation, so that it can be checked."""
+    rows = office.db.rows(
+        "SELECT a.client_id FROM authorization a JOIN client c ON c.id = a.client_id WHERE a.method IS NOT NULL "
+        "AND c.archived_at IS NULL AND a.state <> 'running' AND (:only IS NULL OR c.id = :only) ORDER BY c.id",
+        {"only": operator.client_id},
+    )
+    return [row[0] for row in rows]
+
+
+def identities(office: Office, operator: Operator, limit: int) -> list[dict[str, Any]]:
+    """The rows of `identity list`."""
+    rows = client_views.identities(office, operator)
+    return [
+        {
+            "label": row.label,
+            "subject": row.subject,
+            "name": row.name,
+            "serial": row.serial,
+            "fingerprint": row.fingerprint,
+            "key_kind": row.key_kind,
+            "valid_from": to_text(row.valid_from),
+            "valid_to": to_text(row.valid_to),
+            "method": AuthMethod.CERTIFICATE.value,
+        }
+        for row in (rows[:limit] if limit else rows)
+    ]

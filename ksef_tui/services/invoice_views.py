@@ -1,0 +1,275 @@
+"""The queue and one invoice, as screens and commands show them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import sqlite3
+from array import array
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+
+from ksef_tui.domain.authorizations import CAN_SEND, AuthState
+from ksef_tui.domain.invoices import INVOICE_BADGES, InvoiceState, UpoState
+from ksef_tui.domain.problems import Problem
+from ksef_tui.domain.roles import Act, Operator, require
+from ksef_tui.domain.text import fold
+from ksef_tui.domain.times import from_text, to_text, warsaw
+from ksef_tui.services.client_views import state_of
+from ksef_tui.services.office import Office
+from ksef_tui.services.views import InvoiceDetails, InvoiceLine, QueueFilter, QueueRow, TimelineRow
+from ksef_tui.store import documents, invoices, limits, records
+
+XML_SHOWN = 200_000  # characters
+LINES_SHOWN = 200
+
+_QUEUE = """
+SELECT v.*, c.nip, c.name AS client, c.paused, a.state AS auth_state, a.valid_until, s.reference AS session_reference
+FROM invoice v JOIN client c ON c.id = v.client_id JOIN authorization a ON a.client_id = v.client_id
+LEFT JOIN session s ON s.id = v.session_id
+WHERE v.id IN ({ids}) AND (:only IS NULL OR v.client_id = :only)
+"""
+
+
+def queue_ids(office: Office, operator: Operator, chosen: QueueFilter, limit: int = 0) -> array[int]:
+    """The invoices that a filter lets through, newest first. For a million rows this takes a third of a second."""
+    where, args = _where(office, operator, chosen)
+    sql = f"SELECT id FROM invoice v {where} ORDER BY id DESC" + (f" LIMIT {int(limit)}" if limit else "")  # noqa: S608
+    return array("q", [row[0] for row in office.db.connection.execute(sql, args)])
+
+
+def _where(office: Office, operator: Operator, chosen: QueueFilter) -> tuple[str, list[object]]:
+    conditions: list[str] = []
+    args: list[object] = []
+    only = operator.client_id if operator.client_id is not None else chosen.client_id
+    if only is not None:
+        conditions.append("client_id = ?")
+        args.append(only)
+    if chosen.states:
+        conditions.append(f"state IN ({', '.join('?' for _ in chosen.states)})")
+        args += list(chosen.states)
+    words = fold(chosen.text).split()
+    named = _clients_named(office, words) if words else {}
+    for word in words:
+        pattern = "%" + word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        clients = ", ".join(str(i) for i in named[word])
+        conditions.append(f"(search LIKE ? ESCAPE '\\' OR ksef_number LIKE ? ESCAPE '\\' OR client_id IN ({clients}))")
+        args += [pattern, pattern]
+    return ("WHERE " + " AND ".join(conditions) if conditions else ""), args
+
+
+def _clients_named(office: Office, words: Sequence[str]) -> dict[str, list[int]]:
+    clients = [(r["id"], fold(f"{r['name']} {r['nip']}")) for r in office.db.rows("SELECT id, name, nip FROM client")]
+    return {word: [client_id for client_id, name in clients if word in name] for word in words}
+
+
+def queue_rows(office: Office, operator: Operator, ids: Sequence[int]) -> dict[int, QueueRow]:
+    """The rows of a window of the queue."""
+    now = office.clock()
+    marks = ", ".join(str(int(i)) for i in ids)
+    rows = office.db.rows(_QUEUE.format(ids=marks), {"only": operator.client_id})
+    return {row["id"]: _queue_row(office, row, now) for row in rows}
+
+
+def queue_counts(office: Office, operator: Operator, client_id: int | None = None) -> dict[InvoiceState, int]:
+    """How many invoices stand in each state; kept up to date by the database, never scanned."""
+    only = operator.client_id if operator.client_id is not None else client_id
+    rows = office.db.rows(
+        "SELECT state, sum(n) FROM invoice_count WHERE (:only IS NULL OR client_id = :only) GROUP BY state",
+        {"only": only},
+    )
+    return {InvoiceState(row[0]): row[1] for row in rows if row[1]}
+
+
+def _queue_row(office: Office, row: sqlite3.Row, now: datetime) -> QueueRow:
+    state = InvoiceState(row["state"])
+    send_after = from_text(row["send_after"]) if row["send_after"] else None
+    return QueueRow(
+        id=row["id"],
+        client_id=row["client_id"],
+        nip=row["nip"],
+        client=row["client"],
+        number=row["number"] or row["file"],
+        kind=row["kind"],
+        issue_date=row["issue_date"],
+        buyer_nip=row["buyer_nip"],
+        buyer=row["buyer"],
+        gross=Decimal(row["gross"]) if row["gross"] else None,
+        currency=row["currency"],
+        mode=row["mode"],
+        channel=row["channel"],
+        state=state,
+        reason_code=row["reason_code"],
+        reason=row["reason"],
+        hint=_hint(office, row, state, send_after, now),
+        ksef_number=row["ksef_number"],
+        upo=UpoState(row["upo"]),
+        sha256=row["sha256"],
+        session=row["session_reference"] or "",
+        reference=row["reference"],
+        attempts=row["attempts"],
+        send_after=send_after if state is InvoiceState.APPROVED else None,
+        changed_at=from_text(row["changed_at"]),
+    )
+
+
+def _hint(office: Office, row: sqlite3.Row, state: InvoiceState, send_after: datetime | None, now: datetime) -> str:
+    """What is happening, why it stands, what to do: one short phrase."""
+    if state is InvoiceState.APPROVED:
+        if send_after is not None and send_after > now:
+            return f"{warsaw(send_after):%H:%M:%S} · c cofa"
+        return standing_reason(office, row, now) or "czeka na wysyłkę"
+    if state is InvoiceState.ACCEPTED:
+        upo = {"saved": "UPO ✓", "late": "UPO spóźnione!", "unavailable": "UPO u nadawcy oryginału"}.get(
+            row["upo"], "UPO w drodze"
+        )
+        return f"…{row['ksef_number'][-9:]}  {upo}"
+    if state is InvoiceState.UNKNOWN:
+        return row["reason"] or "nie wysyłaj ponownie"
+    if state is InvoiceState.PROCESSING:
+        return f"w KSeF od {warsaw(from_text(row['changed_at'])):%H:%M}"
+    return str(row["reason"])
+
+
+def standing_reason(office: Office, row: sqlite3.Row, now: datetime) -> str:
+    """Why an approved invoice does not move, or empty. The row has `paused`, `auth_state`, `valid_until`, `nip`."""
+    if row["paused"]:
+        return "wysyłka klienta wstrzymana"
+    auth = state_of(office, row["auth_state"], row["valid_until"], now)
+    if auth is AuthState.RUNNING:
+        return "łączenie z KSeF"
+    if auth not in CAN_SEND:
+        return "brak autoryzacji – 3 pokaże dlaczego"
+    blocked = max(limits.blocked_until(office.db, row["nip"], group) for group in ("invoiceSend", "onlineSession"))
+    if blocked > now.timestamp():
+        when = warsaw(datetime.fromtimestamp(blocked, tz=now.tzinfo))
+        return f"limit KSeF wyczerpany, następna {when:%H:%M:%S}"
+    return ""
+
+
+def invoice_details(office: Office, operator: Operator, invoice_id: int) -> InvoiceDetails:
+    """Everything about one invoice. Raises Problem("unknown_invoice"), also for one that the operator may not see."""
+    row = queue_rows(office, operator, [invoice_id]).get(invoice_id)
+    stored = invoices.get(office.db, invoice_id)
+    if row is None or stored is None:
+        raise Problem("unknown_invoice", f"Nie ma faktury {invoice_id}.")
+    require(operator, Act.SEE, row.client_id)
+    data = documents.get(office.db, row.sha256)
+    lines, more = _lines(data)
+    findings = json.loads(stored["findings"])
+    return InvoiceDetails(
+        row=row,
+        seller=f"{row.client} (NIP {stored['seller_nip'] or row.nip})",
+        lines=lines,
+        more_lines=more,
+        errors=tuple(findings.get("errors", ())) if row.state is InvoiceState.INVALID else (),
+        warnings=tuple(findings.get("warnings", ())),
+        what_to_do=_what_to_do(row),
+        timeline=timeline(office, operator, invoice_id),
+        qr_link=_qr_link(office, stored) if row.ksef_number else "",
+        xml=data[:XML_SHOWN].decode("utf-8", "replace"),
+    )
+
+
+def _lines(data: bytes) -> tuple[tuple[InvoiceLine, ...], int]:
+    from ksef_tui.fa3.read import lines  # late: lxml
+
+    try:
+        found, more = lines(data, LINES_SHOWN)
+    except ValueError:  # a document that cannot be read has no lines to show
+        return (), 0
+    shown = (InvoiceLine(x.name, _amount(x.quantity), x.unit, _amount(x.net), x.rate) for x in found)
+    return tuple(shown), more
+
+
+def _amount(value: Decimal | None) -> str:
+    return "" if value is None else f"{value:f}"
+
+
+def _what_to_do(row: QueueRow) -> str:
+    if row.state is InvoiceState.REJECTED and row.reason_code.isdigit():
+        from ksef_tui.ksef.codes import invoice_code
+
+        return invoice_code(int(row.reason_code)).what_to_do
+    return {
+        InvoiceState.WAITING: "Sprawdź fakturę i zatwierdź ją (z).",
+        InvoiceState.INVALID: "Popraw fakturę w programie, który ją wystawił, i zaimportuj nowy plik.",
+        InvoiceState.BLOCKED: "Usuń przyczynę i zwolnij fakturę (p), albo ją wycofaj (x).",
+        InvoiceState.HELD: "Zwolnij fakturę (p), gdy ma iść dalej.",
+        InvoiceState.UNKNOWN: "Nic nie rób: program sam sprawdza w KSeF, czy faktura dotarła. Nie wysyłaj jej ponownie inną drogą.",
+    }.get(row.state, "")
+
+
+def _qr_link(office: Office, stored: sqlite3.Row) -> str:
+    from datetime import date
+
+    from ksef_tui.ksef.qr import invoice_link
+
+    return invoice_link(
+        office.environment.qr_url,
+        stored["seller_nip"],
+        date.fromisoformat(stored["issue_date"]),
+        binascii.unhexlify(stored["sha256"]),
+    )
+
+
+def timeline(office: Office, operator: Operator, invoice_id: int) -> tuple[TimelineRow, ...]:
+    """What happened to an invoice, oldest first: its states, our calls, what people did."""
+    del operator  # asked by the caller, who has the invoice's client
+    happened: list[TimelineRow] = []
+    for event in invoices.events(office.db, invoice_id):
+        new = INVOICE_BADGES[InvoiceState(event["to_state"])].label
+        text = new if not event["reason"] else f"{new}: {event['reason']}"
+        happened.append(TimelineRow(from_text(event["at"]), "state", event["login"] or "", text))
+    happened += [
+        TimelineRow(from_text(call["at"]), "call", "", _call_text(call))
+        for call in records.calls_of_invoice(office.db, invoice_id)
+    ]
+    return tuple(sorted(happened, key=lambda row: row.at))
+
+
+def _call_text(call: sqlite3.Row) -> str:
+    from ksef_tui.ksef.operations import OPERATIONS
+
+    known = OPERATIONS.get(call["operation"])
+    label = known.label if known else call["operation"]
+    if call["phase"] == "started":
+        return f"→ {label}"
+    outcome = {
+        "ok": "przyjęte",
+        "refused": "odmowa",
+        "limited": "limit zapytań",
+        "unknown": "bez odpowiedzi – wynik nieznany",
+        "unreachable": "brak połączenia",
+    }.get(call["kind"], call["kind"])
+    code = f" {call['code'] or call['status']}" if (call["code"] or call["status"]) and call["kind"] != "ok" else ""
+    detail = f": {call['detail']}" if call["detail"] and call["kind"] != "ok" else ""
+    return f"← {label}: {outcome}{code}{detail}"
+
+
+def hash_b64(sha256_hex: str) -> str:
+    """A hash as KSeF writes it: Base64 of the 32 bytes."""
+    return base64.b64encode(binascii.unhexlify(sha256_hex)).decode()
+
+
+def approved_but_standing(office: Office, operator: Operator) -> list[tuple[str, str, int, str]]:
+    """Clients whose approved invoices do not move: (NIP, name, how many, why)."""
+    now = office.clock()
+    rows = office.db.rows(
+        "SELECT c.id, c.nip, c.name, c.paused, a.state AS auth_state, a.valid_until, n.n FROM invoice_count n "
+        "JOIN client c ON c.id = n.client_id JOIN authorization a ON a.client_id = c.id "
+        "WHERE n.state = 'approved' AND n.n > 0 AND (:only IS NULL OR c.id = :only) ORDER BY c.name",
+        {"only": operator.client_id},
+    )
+    return [(r["nip"], r["name"], r["n"], why) for r in rows if (why := standing_reason(office, r, now))]
+
+
+def approved_since(office: Office, client_id: int) -> str | None:
+    """When the oldest approved invoice of a client may go out, as stored text; None when there is none."""
+    value: str | None = office.db.value(
+        "SELECT min(ifnull(send_after, ?)) FROM invoice WHERE client_id = ? AND state = 'approved'",
+        (to_text(office.clock()), client_id),
+    )
+    return value

@@ -1,0 +1,94 @@
+"""UPO, the official receipt of each accepted invoice: fetched, checked, kept byte for byte (facts §10.4, F45)."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import timedelta
+
+from ksef_tui.domain.invoices import InvoiceState, UpoState
+from ksef_tui.domain.times import from_text, to_text
+from ksef_tui.ksef.api import Access, Download
+from ksef_tui.ksef.errors import Refused, Unknown
+from ksef_tui.ksef.upo import UpoProblem, check_upo
+from ksef_tui.services import login
+from ksef_tui.services.invoice_views import hash_b64
+from ksef_tui.services.turn import Turn
+from ksef_tui.store import documents, invoices, settings
+
+AT_A_TIME = 100
+FIRST_WAIT = timedelta(seconds=2)
+LONGEST_WAIT = timedelta(minutes=10)
+NOT_OURS = frozenset({"insufficient-resource-access", "missing-permissions"})
+
+
+async def fetch_receipts(turn: Turn) -> None:
+    """Fetch what can be had now; what cannot is asked again later, ever more rarely."""
+    for row in invoices.without_upo(turn.office.db, turn.client_id, turn.now, AT_A_TIME):
+        access = await login.access_for(turn)
+        turn.doing.invoice_id = row["id"]
+        try:
+            await _fetch(turn, access, row)
+        finally:
+            turn.doing.invoice_id = None
+    soonest = turn.office.db.value(
+        "SELECT min(next_look) FROM invoice WHERE client_id = ? AND state = 'accepted' AND upo IN ('none', 'late')",
+        (turn.client_id,),
+    )
+    if soonest is not None:
+        turn.come_back((from_text(soonest) - turn.now).total_seconds())
+
+
+async def _fetch(turn: Turn, access: Access, row: sqlite3.Row) -> None:
+    try:
+        download = await _download(turn, access, row)
+        check_upo(download.body, download.meta_hash, row["ksef_number"], hash_b64(row["sha256"]))
+    except Refused as refused:
+        if refused.reason_code in NOT_OURS and row["original_session"]:
+            _note(
+                turn,
+                row,
+                upo=UpoState.UNAVAILABLE,
+                reason="UPO ma ten, kto wysłał oryginał; dowodem jest numer i skrót",
+            )
+        else:  # 21178: not ready yet
+            _later(turn, row)
+    except (UpoProblem, Unknown):
+        turn.polls.upo_urls.pop(row["id"], None)
+        _later(turn, row)
+    else:
+        _save(turn, row, download.body)
+
+
+async def _download(turn: Turn, access: Access, row: sqlite3.Row) -> Download:
+    url = turn.polls.upo_urls.get(row["id"])
+    if url:  # handed out with the status: costs none of the limits
+        return await turn.api.fetch_url(url)
+    if row["original_session"]:
+        return await turn.api.upo_by_ksef_number(access, row["original_session"], row["ksef_number"])
+    session = turn.office.db.value("SELECT reference FROM session WHERE id = ?", (row["session_id"],))
+    if not session:
+        raise Refused("Nie wiadomo, w której sesji wysłano fakturę.", status=0, reason_code="")
+    return await turn.api.invoice_upo(access, session, row["reference"])
+
+
+def _save(turn: Turn, row: sqlite3.Row, body: bytes) -> None:
+    with turn.office.db.write() as connection:
+        sha256 = documents.put(connection, body)
+        invoices.note(
+            connection, turn.now, row["id"], InvoiceState.ACCEPTED,
+            upo=UpoState.SAVED, upo_sha256=sha256, upo_at=to_text(turn.now), next_look=None,
+        )  # fmt: skip
+    turn.polls.upo_urls.pop(row["id"], None)
+
+
+def _later(turn: Turn, row: sqlite3.Row) -> None:
+    """Ask again after as long as it has already taken, and say when it is late."""
+    waited = turn.now - from_text(row["accepted_at"])
+    late = waited > timedelta(minutes=settings.get_int(turn.office.db, "upo_late_minutes"))
+    pause = min(LONGEST_WAIT, max(FIRST_WAIT, waited))
+    _note(turn, row, upo=UpoState.LATE if late else UpoState.NONE, next_look=to_text(turn.now + pause))
+
+
+def _note(turn: Turn, row: sqlite3.Row, **values: object) -> None:
+    with turn.office.db.write() as connection:
+        invoices.note(connection, turn.now, row["id"], InvoiceState.ACCEPTED, **values)

@@ -1,0 +1,223 @@
+"""What became of invoices that KSeF has: followed until each has a number or a refusal (design §6 rules 4–6).
+
+An invoice is ours by the hash of its bytes, never by its number (F12). Nothing in 100/150 is ever sent again.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import timedelta
+
+from ksef_tui.domain.invoices import InvoiceState
+from ksef_tui.domain.times import from_text, to_text
+from ksef_tui.ksef.api import Access
+from ksef_tui.ksef.codes import invoice_code, session_code
+from ksef_tui.ksef.errors import Refused
+from ksef_tui.ksef.models import SessionInvoice
+from ksef_tui.ksef.numbers import parse_ksef_number
+from ksef_tui.services import login, originals
+from ksef_tui.services.invoice_views import hash_b64
+from ksef_tui.services.sending import age, close_now
+from ksef_tui.services.turn import Turn
+from ksef_tui.store import invoices, sessions
+
+S = InvoiceState
+FEW = 3  # up to so many are asked one by one, more by the session's list (F38)
+NO_SUCH_SESSION = 21173
+GIVE_UP_SESSION = timedelta(minutes=10)  # KSeF denies a session for so long before it counts as never opened (F16)
+INTERRUPTED = "program przerwany przy wysyłaniu – sprawdzam w KSeF, czy faktura dotarła"
+
+
+def take_over(turn: Turn) -> None:
+    """What a dead process left `sending` is unknown: its POST may have arrived. Asked with the lease in hand."""
+    for invoice_id in invoices.ids_in_state(turn.office.db, S.SENDING, turn.client_id):
+        with turn.office.db.write() as connection:
+            invoices.move(
+                connection,
+                turn.now,
+                invoice_id,
+                "sent",
+                S.SENDING,
+                S.UNKNOWN,
+                reason_code="interrupted",
+                reason=INTERRUPTED,
+            )
+
+
+async def follow(turn: Turn) -> None:
+    """Ask about every session that has invoices of ours under way, when it is time to."""
+    for session in _sessions_under_way(turn):
+        due = turn.polls.session_at.get(session["id"], 0.0)
+        wait = due - turn.now.timestamp()
+        if wait > 0:
+            turn.come_back(wait)
+            continue
+        await _follow_session(turn, session)
+        again = _pause(turn, session)
+        turn.polls.session_at[session["id"]] = turn.now.timestamp() + again
+        if _under_way(turn, session):
+            turn.come_back(again)
+    await originals.settle(turn)
+
+
+def _sessions_under_way(turn: Turn) -> list[sqlite3.Row]:
+    return turn.office.db.rows(
+        "SELECT * FROM session WHERE id IN (SELECT DISTINCT session_id FROM invoice WHERE client_id = ? "
+        "AND state IN ('processing', 'unknown') AND reason_code <> '440') ORDER BY id",
+        (turn.client_id,),
+    )
+
+
+def _under_way(turn: Turn, session: sqlite3.Row) -> list[sqlite3.Row]:
+    rows = invoices.of_session(turn.office.db, session["id"], (S.PROCESSING, S.UNKNOWN))
+    return [row for row in rows if row["reason_code"] != "440"]
+
+
+def _pause(turn: Turn, session: sqlite3.Row) -> float:
+    """Seconds to the next question: the longer it takes, the rarer (F38)."""
+    waited = age(turn, session["used_at"]).total_seconds()
+    if waited < 5:
+        return 0.5
+    return min(60.0, max(1.0, waited / 8))
+
+
+async def _follow_session(turn: Turn, session: sqlite3.Row) -> None:
+    rows = _under_way(turn, session)
+    if not session["reference"]:  # it was never opened, so nothing can have been sent in it
+        _free(turn, rows)
+        return
+    access = await login.access_for(turn)
+    unsure = [row for row in rows if row["state"] == S.UNKNOWN or not row["reference"]]
+    try:
+        if unsure or len(rows) > FEW:
+            await _by_list(turn, access, session, rows)
+        else:
+            for row in rows:
+                turn.doing.invoice_id = row["id"]
+                item = await turn.api.invoice_status(access, session["reference"], row["reference"])
+                apply(turn, row, item)
+    except Refused as refused:
+        if refused.code != NO_SUCH_SESSION:
+            raise
+        await _denied(turn, access, session)
+    finally:
+        turn.doing.invoice_id = None
+
+
+async def _by_list(turn: Turn, access: Access, session: sqlite3.Row, rows: list[sqlite3.Row]) -> None:
+    found = {item.invoice_hash: item for item in await turn.api.session_invoices(access, session["reference"])}
+    for row in rows:
+        item = found.get(hash_b64(row["sha256"]))
+        if item is not None:
+            apply(turn, row, item)
+    missing = [row for row in rows if hash_b64(row["sha256"]) not in found]
+    if missing:
+        await _prove_absent(turn, access, session, missing)
+
+
+async def _prove_absent(turn: Turn, access: Access, session: sqlite3.Row, missing: list[sqlite3.Row]) -> None:
+    """An invoice is free again only when its session is closed, terminal, and has not got it (rule 4, F7, F18).
+
+    Closing first is what keeps a POST that is still travelling from arriving later (design §3).
+    """
+    if session["state"] in ("open", "closing"):
+        with turn.office.db.write() as connection:
+            sessions.move(connection, session["id"], session["state"], "closing")
+        await close_now(turn, sessions.get(turn.office.db, session["id"]))
+    status = (await turn.api.session_status(access, session["reference"])).status
+    known = session_code(status.code)
+    with turn.office.db.write() as connection:
+        connection.execute(
+            "UPDATE session SET code = ?, checked_at = ? WHERE id = ?", (status.code, to_text(turn.now), session["id"])
+        )
+    if not known.terminal:
+        return
+    listed = {item.invoice_hash: item for item in await turn.api.session_invoices(access, session["reference"])}
+    for row in missing:
+        item = listed.get(hash_b64(row["sha256"]))
+        if item is not None:
+            apply(turn, row, item)
+        else:
+            _free(turn, [row])
+
+
+async def _denied(turn: Turn, access: Access, session: sqlite3.Row) -> None:
+    """KSeF does not know the session (F16): believed only after a while, and when its own list has not got it either."""
+    if age(turn, session["created_at"]) < GIVE_UP_SESSION:
+        turn.come_back(30)
+        return
+    since = from_text(session["created_at"]) - timedelta(hours=1)
+    if any(s.reference_number == session["reference"] for s in await turn.api.sessions(access, "Online", since)):
+        return
+    with turn.office.db.write() as connection:
+        sessions.move(connection, session["id"], session["state"], "lost", reason="KSeF nie zna tej sesji")
+    _free(turn, _under_way(turn, session))
+
+
+def _free(turn: Turn, rows: list[sqlite3.Row]) -> None:
+    """Proved not to be in KSeF: approved again, to go out in another session."""
+    for row in rows:
+        act = "settle" if row["state"] == S.UNKNOWN else "track"
+        with turn.office.db.write() as connection:
+            invoices.move(
+                connection, turn.now, row["id"], act, S(row["state"]), S.APPROVED,
+                attempt=row["attempts"], session_id=None, ordinal=None, reference="",
+            )  # fmt: skip
+    turn.come_back(0)
+
+
+def apply(turn: Turn, row: sqlite3.Row, item: SessionInvoice) -> None:
+    """Write down what KSeF says of one invoice."""
+    code = item.status.code
+    if not invoice_code(code).terminal:
+        if row["state"] == S.UNKNOWN:  # it did arrive
+            _move(
+                turn,
+                row,
+                "settle",
+                S.PROCESSING,
+                reference=item.reference_number,
+                ordinal=item.ordinal_number or row["ordinal"],
+            )
+        return
+    act = "settle" if row["state"] == S.UNKNOWN else "track"
+    if code == 200:
+        accept(turn, row, act, item.ksef_number, item.invoicing_mode, reference=item.reference_number)
+        if item.upo_download_url:
+            turn.polls.upo_urls[row["id"]] = item.upo_download_url
+    elif code == originals.DUPLICATE:
+        originals.ask(turn, row, item)
+    else:
+        known = invoice_code(code)
+        details = "; ".join((item.status.details or ())[:5])
+        reason = f"{known.sentence}{f' ({details})' if details else ''}"
+        _move(turn, row, act, S.REJECTED, reason_code=str(code), reason=reason, reference=item.reference_number)
+
+
+def accept(
+    turn: Turn,
+    row: sqlite3.Row,
+    act: str,
+    ksef_number: str,
+    mode: str,
+    *,
+    reference: str,
+    original_session: str = "",
+    upo: str = "none",
+) -> None:
+    """The invoice has a KSeF number. One that is not this seller's, or fails its checksum, is not believed."""
+    parsed = parse_ksef_number(ksef_number)
+    if parsed is None or parsed.nip != row["seller_nip"]:
+        with turn.office.db.write() as connection:
+            reason = f"KSeF podał dziwny numer: {ksef_number[:40] or 'pusty'} – sprawdzam dalej"
+            invoices.note(connection, turn.now, row["id"], S(row["state"]), reason=reason)
+        return
+    _move(
+        turn, row, act, S.ACCEPTED, ksef_number=ksef_number, mode="offline" if mode == "Offline" else "online",
+        accepted_at=to_text(turn.now), reference=reference, original_session=original_session, upo=upo, next_look=None,
+    )  # fmt: skip
+
+
+def _move(turn: Turn, row: sqlite3.Row, act: str, new: InvoiceState, **values: object) -> None:
+    with turn.office.db.write() as connection:
+        invoices.move(connection, turn.now, row["id"], act, S(row["state"]), new, attempt=row["attempts"], **values)  # type: ignore[arg-type]

@@ -1,0 +1,60 @@
+"""One client's turn: what every step of serving a client needs, under the client's lease."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from ksef_tui.ksef.api import Access, KsefApi
+from ksef_tui.ksef.public_keys import KeyRing
+from ksef_tui.services.calls import CallKeeper, Doing
+from ksef_tui.services.office import Office
+
+
+class NoAccess(Exception):
+    """The client has no working authorisation; its invoices stand, and the authorisation says why."""
+
+
+@dataclass(slots=True)
+class Polls:
+    """When each session may be asked again (seconds of the office's clock since 1970), and receipts' addresses."""
+
+    session_at: dict[int, float] = field(default_factory=dict)
+    upo_urls: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Turn:
+    """A client being served. `flush`: close idle sessions at once."""
+
+    office: Office
+    api: KsefApi
+    keeper: CallKeeper
+    keys: KeyRing
+    polls: Polls
+    doing: Doing
+    client: sqlite3.Row
+    flush: bool = False
+    access: Access | None = None
+    next_in: float | None = None  # seconds until the next pass is wanted
+
+    @property
+    def client_id(self) -> int:
+        """The client's id."""
+        return int(self.client["id"])
+
+    @property
+    def nip(self) -> str:
+        """The client's NIP: the only context that this turn may call in."""
+        return str(self.client["nip"])
+
+    @property
+    def now(self) -> datetime:
+        """The office's time, UTC."""
+        return self.office.clock()
+
+    def come_back(self, seconds: float) -> None:
+        """Ask for another pass in at most `seconds`."""
+        seconds = max(0.05, seconds)
+        self.next_in = seconds if self.next_in is None else min(self.next_in, seconds)

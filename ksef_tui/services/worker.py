@@ -1,0 +1,312 @@
+"""The worker: turns what people wrote into calls to KSeF, one pass for one client at a time, many clients side by side.
+
+A pass does what can be done now and says when it wants to come back; it may be run at any moment and any number of
+times. Each runs under the client's lease, so any number of workers, screens and commands may do this at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from ksef_tui.domain.authorizations import CAN_SEND
+from ksef_tui.domain.problems import Problem
+from ksef_tui.domain.times import from_text, to_text
+from ksef_tui.services import login, receipts, sending, tracking
+from ksef_tui.services.calls import LEASE_SECONDS, CallKeeper, Doing, LeaseLost, NotNow, doing
+from ksef_tui.services.office import Office
+from ksef_tui.services.turn import NoAccess, Polls, Turn
+from ksef_tui.store import authorizations, leases, offices, settings
+
+if TYPE_CHECKING:
+    from ksef_tui.ksef.api import KsefApi
+    from ksef_tui.ksef.public_keys import KeyRing
+
+LOOK_EVERY = 0.1  # seconds between looks at the database's version
+LOOK_ANYWAY = 5.0  # seconds after which everything is looked at, changed or not
+PRESENCE_SECONDS = 30.0  # how long the sign "somebody sends" outlives its last renewal
+LONGEST_BACKOFF = 60.0
+
+# Clients that may have something to do. Only indexed rows are touched.
+_CLIENTS_WITH_WORK = """
+SELECT client_id FROM authorization WHERE intent <> ''
+UNION SELECT client_id FROM invoice_count WHERE n > 0 AND state IN ('approved', 'sending', 'unknown', 'processing')
+UNION SELECT client_id FROM invoice WHERE state = 'accepted' AND upo IN ('none', 'late')
+UNION SELECT client_id FROM session WHERE state NOT IN ('finished', 'lost')
+"""
+
+
+@dataclass(slots=True)
+class Client:
+    """What the worker remembers of a client between passes; all of it may be forgotten."""
+
+    polls: Polls = field(default_factory=Polls)
+    next_at: float | None = 0.0  # seconds of the loop's clock; None: when something changes
+    not_before: float = 0.0  # after a failure: no sooner, whatever changes
+    failures: int = 0
+
+
+class Worker:
+    """Serves all clients until told to stop."""
+
+    def __init__(self, office: Office, *, until_idle: bool = False) -> None:
+        from ksef_tui.ksef.api import KsefApi
+        from ksef_tui.ksef.public_keys import KeyRing
+
+        self.office = office
+        self.until_idle = until_idle
+        self.keeper = CallKeeper(office, longest_call=60.0)
+        self.api: KsefApi = KsefApi(office.environment.api_url, self.keeper, transport=office.transport)
+        self.keys: KeyRing = KeyRing(self.api, verified=office.environment.real, clock=office.clock)
+        self.clients: dict[int, Client] = {}
+        self.running: dict[int, asyncio.Task[None]] = {}
+        self.stopping = asyncio.Event()
+        self._seq = -1
+        self._looked_at = 0.0
+
+    def stop(self) -> None:
+        """Take up nothing new; passes under way end first."""
+        self.stopping.set()
+
+    async def run(self) -> None:
+        """Serve until `stop`, or (until_idle) until nothing that could move is left."""
+        presence = asyncio.create_task(self._show_presence())
+        try:
+            version = -1
+            while not self.stopping.is_set():
+                seen = self.office.db.data_version()
+                if seen != version:
+                    version = seen
+                    self._wake_changed()
+                self._start_due()
+                if self.until_idle and not self.running and self._is_idle():
+                    return
+                await self._wait()
+        finally:
+            presence.cancel()
+            await asyncio.gather(*self.running.values(), presence, return_exceptions=True)
+            await self.api.aclose()
+
+    async def _wait(self) -> None:
+        stop = asyncio.create_task(self.stopping.wait())
+        await asyncio.wait({stop, *self.running.values()}, timeout=LOOK_EVERY, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+
+    def _wake_changed(self) -> None:
+        """Clients that another process changed are looked at now."""
+        from ksef_tui.services.views import newest_seq
+
+        for table, column in (("invoice", "client_id"), ("authorization", "client_id"), ("client", "id")):
+            for row in self.office.db.rows(f"SELECT DISTINCT {column} FROM {table} WHERE change_seq > ?", (self._seq,)):  # noqa: S608
+                self.clients.setdefault(row[0], Client()).next_at = 0.0
+        self._seq = newest_seq(self.office)
+
+    def _start_due(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._looked_at >= LOOK_ANYWAY:
+            self._looked_at = now
+            for row in self.office.db.rows(_CLIENTS_WITH_WORK):
+                client = self.clients.setdefault(row[0], Client())
+                client.next_at = now if client.next_at is None else min(client.next_at, now)
+        free = settings.get_int(self.office.db, "parallel_clients") - len(self.running)
+        due = [
+            (client.next_at, client_id)
+            for client_id, client in self.clients.items()
+            if client_id not in self.running
+            and client.next_at is not None
+            and client.next_at <= now
+            and client.not_before <= now
+        ]
+        for _, client_id in sorted(due)[
+            : max(0, free)
+        ]:  # who has waited longest first: no flood starves another (rule 10)
+            self.running[client_id] = asyncio.create_task(self._serve(client_id))
+
+    async def _serve(self, client_id: int) -> None:
+        try:
+            await self._serve_safely(client_id)
+        finally:
+            self.running.pop(client_id, None)
+
+    async def _serve_safely(self, client_id: int) -> None:
+        client = self.clients[client_id]
+        client.next_at = None
+        loop = asyncio.get_running_loop()
+        try:
+            wanted = await one_pass(self, client_id, client.polls)
+        except NotNow as wait:
+            client.next_at = loop.time() + wait.seconds
+            client.not_before = client.next_at
+            return
+        except LeaseLost:
+            client.next_at = loop.time() + 1.0
+            return
+        except NoAccess:
+            client.failures = 0
+            return
+        except Exception as error:
+            client.failures += 1
+            pause = min(LONGEST_BACKOFF, 2.0 ** (client.failures - 1)) * random.uniform(0.8, 1.2)  # noqa: S311
+            client.not_before = client.next_at = loop.time() + pause
+            if not _is_expected(error):
+                self._remember_fault(client_id, error)
+            return
+        client.failures = 0
+        if wanted is not None:
+            client.next_at = loop.time() + wanted
+
+    def _remember_fault(self, client_id: int, error: Exception) -> None:
+        """A mistake of the program must not stop the other clients, nor be lost."""
+        from ksef_tui.store.records import audit
+
+        with self.office.db.write() as connection:
+            audit(
+                connection, self.office.clock(), None, "program.fault", client_id=client_id, kind=type(error).__name__,
+                where=_where(error),
+            )  # fmt: skip
+
+    async def _show_presence(self) -> None:
+        """Screens say "nikt nie wysyła" when no such lease is there."""
+        lease = leases.take(self.office.db, f"worker:{os.getpid()}", PRESENCE_SECONDS)
+        try:
+            while lease is not None:
+                await asyncio.sleep(PRESENCE_SECONDS / 3)
+                lease = leases.renew(self.office.db, lease, PRESENCE_SECONDS)
+        finally:
+            if lease is not None:
+                leases.release(self.office.db, lease)
+
+    def _is_idle(self) -> bool:
+        return not anything_moves(self.office)
+
+
+async def one_pass(worker: Worker, client_id: int, polls: Polls) -> float | None:
+    """Do for one client what can be done now; seconds until the next pass is wanted, None: when something changes.
+
+    Raises NotNow, LeaseLost, NoAccess, KsefError, Problem.
+    """
+    office = worker.office
+    row = offices.client(office.db, client_id)
+    if row is None:
+        return None
+    lease = leases.take(office.db, f"client:{client_id}", LEASE_SECONDS)
+    if lease is None:
+        return 0.5  # another process works for this client
+    mine = Doing(lease)
+    turn = Turn(office, worker.api, worker.keeper, worker.keys, polls, mine, row, flush=worker.until_idle)
+    token = doing.set(mine)
+    try:
+        await _steps(turn)
+    finally:
+        doing.reset(token)
+        leases.release(office.db, mine.lease or lease)
+    return turn.next_in
+
+
+async def _steps(turn: Turn) -> None:
+    await login.carry_out_intent(turn)
+    tracking.take_over(turn)
+    await tracking.follow(turn)
+    await sending.dispatch(turn)
+    await receipts.fetch_receipts(turn)
+    await sending.close_idle(turn, timedelta(seconds=settings.get_int(turn.office.db, "session_idle_seconds")))
+    _come_back_for_recall(turn)
+
+
+def _come_back_for_recall(turn: Turn) -> None:
+    soonest = turn.office.db.value(
+        "SELECT min(send_after) FROM invoice WHERE client_id = ? AND state = 'approved' AND send_after > ?",
+        (turn.client_id, to_text(turn.now)),
+    )
+    if soonest is not None:
+        turn.come_back((from_text(soonest) - turn.now).total_seconds())
+
+
+async def carry_out(office: Office, client_id: int, *, patience: float, tell: Callable[[], None] | None = None) -> None:
+    """Carry out what was just asked for one client, in this process, and wait for its end (design §3).
+
+    While another process holds the client's lease it does the work, and this one waits. Raises Problem("timeout")
+    after `patience` seconds.
+    """
+    worker = Worker(office)
+    polls = Polls()
+    loop = asyncio.get_running_loop()
+    end = loop.time() + patience
+    try:
+        while authorizations.get(office.db, client_id)["intent"]:
+            if loop.time() > end:
+                raise Problem(
+                    "timeout", "KSeF nie odpowiedział w wyznaczonym czasie – sprawdź stan poleceniem auth status."
+                )
+            lease = leases.take(office.db, f"client:{client_id}", LEASE_SECONDS)
+            if lease is None:
+                await asyncio.sleep(LOOK_EVERY)
+                continue
+            await _intent_once(worker, client_id, polls, lease)
+            if tell is not None:
+                tell()
+    finally:
+        await worker.api.aclose()
+
+
+async def _intent_once(worker: Worker, client_id: int, polls: Polls, lease: leases.Lease) -> None:
+    row = offices.client(worker.office.db, client_id)
+    assert row is not None
+    mine = Doing(lease)
+    turn = Turn(worker.office, worker.api, worker.keeper, worker.keys, polls, mine, row)
+    token = doing.set(mine)
+    try:
+        await login.carry_out_intent(turn)
+    finally:
+        doing.reset(token)
+        leases.release(worker.office.db, mine.lease or lease)
+    if turn.next_in is not None:
+        await asyncio.sleep(turn.next_in)
+
+
+def anything_moves(office: Office) -> bool:
+    """Whether something is under way or can still move: the opposite of idle (contract, `worker`)."""
+    now = office.clock()
+    if office.db.value("SELECT 1 FROM authorization WHERE intent <> '' LIMIT 1"):
+        return True
+    from ksef_tui.services.client_views import state_of
+
+    for row in office.db.rows(_MOVING):
+        state = state_of(office, row["state"], row["valid_until"], now)
+        works = state in CAN_SEND or state == "read_only"
+        if works and (row["on_wire"] or row["receipts"] or row["sessions"]):
+            return True
+        if state in CAN_SEND and row["approved"] and not row["paused"]:
+            return True
+    return False
+
+
+_MOVING = """
+SELECT a.client_id, a.state, a.valid_until, c.paused,
+  (SELECT sum(n) FROM invoice_count n WHERE n.client_id = a.client_id AND n.state = 'approved') AS approved,
+  (SELECT sum(n) FROM invoice_count n WHERE n.client_id = a.client_id
+     AND n.state IN ('sending', 'unknown', 'processing')) AS on_wire,
+  EXISTS (SELECT 1 FROM invoice v WHERE v.client_id = a.client_id AND v.state = 'accepted' AND v.upo IN ('none', 'late')) AS receipts,
+  EXISTS (SELECT 1 FROM session s WHERE s.client_id = a.client_id AND s.state NOT IN ('finished', 'lost')) AS sessions
+FROM authorization a JOIN client c ON c.id = a.client_id
+"""
+
+
+def _is_expected(error: Exception) -> bool:
+    """The weather, refusals and problems are told elsewhere; everything else is a mistake of the program."""
+    from ksef_tui.ksef.errors import KsefError
+
+    return isinstance(error, KsefError | Problem | sqlite3.OperationalError)
+
+
+def _where(error: Exception) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "" if trace is None else f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"  # noqa: PTH119
