@@ -14,7 +14,12 @@ import msgspec
 from ksef_tui.ksef.errors import KsefError, Limited, Refused, Unauthorized, Unknown
 
 SAMPLE_BYTES = 8_000
+LONGEST_LINE = 1_000  # characters of KSeF's words in one message; all of them are in `details`
 DEFAULT_WAIT = 60.0  # seconds, when a 429 does not say how long
+
+_HTML = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*(?:<!doctype\s+html|<html)", re.IGNORECASE | re.DOTALL
+)
 
 # A 403 is a denial only with one of these (F26); `security-service-blocked` is a firewall's doing and passes.
 DENIALS: dict[str, str] = {
@@ -73,9 +78,8 @@ def unreadable(answer: Answer) -> Unknown:
 
 
 def is_html(body: bytes) -> bool:
-    """Whether a body is a web page (an invoice or a UPO never is)."""
-    head = body[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    return head.startswith((b"<!doctype html", b"<html")) or b"<html" in head
+    """Whether a body is a web page. An invoice or a UPO never is one, even if a text in it speaks of pages."""
+    return _HTML.match(body[:4096]) is not None
 
 
 def sample(body: bytes) -> str:
@@ -173,7 +177,9 @@ def _is_problem(document: dict[str, Any], status: int) -> bool:
 
 def _line(status: int, codes: tuple[int, ...], sentences: tuple[str, ...]) -> str:
     code = str(codes[0]) if codes else f"HTTP {status}"
-    text = " ".join(" ".join(sentences).split())
+    printable = "".join(c if c.isprintable() else " " for c in " ".join(sentences))
+    text = " ".join(printable.split())
+    text = text if len(text) <= LONGEST_LINE else text[:LONGEST_LINE] + "…"
     return f"KSeF odmówił ({code}): {text}" if text else f"KSeF odmówił ({code})."
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -45,7 +46,8 @@ def _without_nulls(value: Any) -> Any:
 
 
 def _convert(kind: type[Any], value: object) -> object:
-    if kind is Secret and isinstance(value, str) and value:
+    # A token goes into a header: anything but visible ASCII would fail there, and the failure would quote it.
+    if kind is Secret and isinstance(value, str) and re.fullmatch(r"[\x21-\x7e]+", value):
         return Secret(value)
     raise ValueError("not a token")
 

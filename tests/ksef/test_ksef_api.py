@@ -121,6 +121,12 @@ class TestLoggingIn:
         assert fresh.token.reveal_text() == "jwt-tajny" and fresh.valid_until.tzinfo is not None
         assert [r.headers["authorization"] for r in server.requests] == ["Bearer jwt", "Bearer jwt-tajny"]
 
+    @pytest.mark.parametrize("token", ["", "a b", "a\r\nX-Injected: 1", "żeton", 5, {}])
+    async def test_what_cannot_be_a_token_is_not_taken_for_one(self, token: object) -> None:
+        server = Server({"accessToken": {"token": token, "validUntil": "2026-11-24T09:15:00Z"}})
+        with pytest.raises(Unknown):
+            await server.api().refresh(CLIENT_NIP, Secret("jwt"))
+
     async def test_ending_a_login(self) -> None:
         server = Server(httpx.Response(204), httpx.Response(204))
         await server.api().end_auth_session(CLIENT_NIP, Secret("jwt"))
@@ -226,7 +232,14 @@ class TestFiles:
         file = await server.api().invoice_upo(ACCESS, SESSION, INVOICE)
         assert (file.body, file.meta_hash, file.content_type) == (b"<upo/>", "h", "application/xml")
 
-    @pytest.mark.parametrize("body", [b"<html>Incapsula</html>", b""])
+    async def test_an_invoice_that_speaks_of_pages_is_still_a_file(self) -> None:
+        body = b"<Faktura><P_7><![CDATA[strona <html> i <!doctype html>]]></P_7></Faktura>"
+        server = Server(httpx.Response(200, content=body))
+        assert (await server.api().invoice(ACCESS, NUMBER)).body == body
+
+    @pytest.mark.parametrize(
+        "body", [b"<html>Incapsula</html>", b"\r\n<?xml version='1.0'?><!-- x --><!DOCTYPE  HTML PUBLIC ''>", b""]
+    )
     async def test_a_page_instead_of_a_file_is_no_file(self, body: bytes) -> None:
         server = Server(httpx.Response(200, content=body))
         with pytest.raises(Unknown):

@@ -72,6 +72,15 @@ async def test_a_refusal_repeats_ksefs_own_words() -> None:
     assert str(error) == "KSeF odmówił (21405): błąd 21405. szczegół 21405"
 
 
+async def test_the_words_of_a_refusal_are_one_plain_line() -> None:
+    row = {"code": 21405, "description": "a\x1b[31m\r\nb\x00", "details": ["[red] " + "x" * 5000]}
+    error, _ = await answered(400, problem(400, errors=[row]))
+    assert isinstance(error, Refused)
+    assert str(error).isprintable() and len(str(error)) < 1100
+    assert str(error).startswith("KSeF odmówił (21405): a [31m b [red] xxx")
+    assert error.details[1].endswith("x" * 5000)
+
+
 @pytest.mark.parametrize("body", [b"", b"{}", problem(401)])
 async def test_401_is_about_the_token(body: bytes) -> None:
     error, journal = await answered(401, body)
