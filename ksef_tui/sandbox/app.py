@@ -13,7 +13,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ksef_tui.sandbox import control, login, quota, session_reads, sessions, upo
+from ksef_tui.sandbox import (
+    control,
+    invoices,
+    login,
+    permission_queries,
+    permissions,
+    quota,
+    session_reads,
+    sessions,
+    testdata,
+    tokens,
+    upo,
+)
 from ksef_tui.sandbox.errors import NotFound
 from ksef_tui.sandbox.judge import Judge
 from ksef_tui.sandbox.processing import Processor
@@ -25,7 +37,12 @@ _OPERATIONS = (
     *sessions.ENDPOINTS,
     *upo.ENDPOINTS,
     *session_reads.ENDPOINTS,
+    *invoices.ENDPOINTS,
+    *permissions.ENDPOINTS,
+    *permission_queries.ENDPOINTS,
+    *tokens.ENDPOINTS,
     *quota.ENDPOINTS,
+    *testdata.ENDPOINTS,
 )
 
 

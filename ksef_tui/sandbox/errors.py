@@ -28,6 +28,7 @@ DESCRIPTIONS = {
     21178: "Nie znaleziono UPO dla podanych kryteriów.",
     21180: "Status sesji nie pozwala na wykonanie operacji.",
     21184: "Sesja jest tymczasowo niedostępna.",
+    21183: "Zakres filtrowania wykracza poza dostępny zakres danych.",
     21217: "Nieprawidłowe kodowanie znaków.",
     21301: "Brak autoryzacji.",
     21304: "Brak uwierzytelnienia.",

@@ -45,6 +45,10 @@ class Fields:
         """Whether the field is there and not null."""
         return self._values.get(field) is not None
 
+    def filled(self, field: str) -> bool:
+        """Whether the field is there and not null or empty."""
+        return bool(self._values.get(field))
+
     def _need(self, field: str, kind: type) -> Any:
         value = self._values.get(field)
         if value is None:

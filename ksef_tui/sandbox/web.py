@@ -87,6 +87,7 @@ class Call:
     body: bytes
     address: str
     login: Login | None = None
+    _due: int | None = None
 
     @property
     def state(self) -> State:
@@ -106,7 +107,9 @@ class Call:
 
     def due(self) -> int:
         """When the step started by this request is done."""
-        return self.sandbox.due(self.method, self.path)
+        if self._due is None:
+            self._due = self.sandbox.due(self.method, self.path)
+        return self._due
 
     def page_size(self, highest: int, default: int = 10) -> int:
         """The query parameter `pageSize`."""

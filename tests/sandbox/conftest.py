@@ -1,0 +1,79 @@
+"""One sandbox process for all these tests; what it answers is held against the official OpenAPI document."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sandbox_client import Process, Sandbox
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # tests/openapi.py serves other folders too
+
+import openapi
+
+Start = Callable[..., Process]
+
+
+def disagreements(record: Path, skip: int = 0) -> list[str]:
+    """What the document says against the recorded exchanges after the first `skip`.
+
+    Exempt are injected faults, URLs outside the API and requests that were wrong on purpose.
+    """
+    found: list[str] = []
+    for line in record.read_text("utf-8").splitlines()[skip:]:
+        entry = json.loads(line)
+        if entry["injected"] or not entry["path"].startswith("/v2/"):
+            continue
+        right = entry["status"] < 400
+        found += openapi.check_exchange(
+            entry["method"],
+            entry["path"],
+            entry["request_json"],
+            entry["status"],
+            entry["response_json"],
+            requests=right,
+        )
+    return found
+
+
+@pytest.fixture(scope="session")
+def sandbox_record(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file that receives every exchange of the shared sandbox."""
+    return tmp_path_factory.mktemp("sandbox") / "exchanges.jsonl"
+
+
+@pytest.fixture(scope="session")
+def sandbox_url(tmp_path_factory: pytest.TempPathFactory, sandbox_record: Path) -> Iterator[str]:
+    process = Process(tmp_path_factory.mktemp("sandbox-data"), record=sandbox_record)
+    yield process.url
+    assert process.stop() == 0
+
+
+@pytest.fixture
+def ksef(sandbox_url: str, sandbox_record: Path) -> Iterator[Sandbox]:
+    """A client of the shared sandbox; faults do not outlive a test, wrong answers fail the one that got them."""
+    before = len(sandbox_record.read_text("utf-8").splitlines())
+    client = Sandbox(sandbox_url)
+    yield client
+    client.calm()
+    client.close()
+    if openapi.available():
+        assert disagreements(sandbox_record, before) == []
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts sandboxes of a test's own, in `tmp_path/data` unless told otherwise."""
+    running: list[Process] = []
+
+    def begin(**options: object) -> Process:
+        process = Process(options.pop("folder", tmp_path / "data"), **options)  # type: ignore[arg-type]
+        running.append(process)
+        return process
+
+    yield begin
+    for process in running:
+        process.end()
