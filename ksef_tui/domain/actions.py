@@ -17,7 +17,7 @@ from ksef_tui.domain.roles import ALLOWED, Act, Role
 
 
 class Danger(StrEnum):
-    """How hard it is to do by mistake: `none` is done at once, `ask` is asked, `typed` wants the count typed."""
+    """How hard it is to do by mistake: `none` is done at once, `ask` asks first, `typed` wants the count typed."""
 
     NONE = "none"
     ASK = "ask"
@@ -63,7 +63,7 @@ class Situation:
     marked: int = 0
     identities: int = 0
     exercise: bool = False
-    production: bool = False
+    real: bool = False  # an environment where identities are real: mass acts ask for the count
 
 
 WhyDisabled = Callable[[Situation], str | None]
@@ -90,8 +90,8 @@ class Action:
         return self.applies(situation) if self.applies is not None else None
 
     def grade(self, situation: Situation) -> Danger:
-        """How it must be confirmed here: what cannot be undone wants the count typed on production."""
-        if self.danger is Danger.ASK and situation.production and self.id == "invoice.approve":
+        """How it must be confirmed here: issuing wants the count typed where identities are real."""
+        if self.danger is Danger.ASK and situation.real and self.id == "invoice.approve":
             return Danger.TYPED
         return self.danger
 
@@ -106,6 +106,14 @@ def _needs_queue(situation: Situation) -> str | None:
 
 def _needs_clients_or_queue(situation: Situation) -> str | None:
     return None if situation.pane is not Pane.AUTHORIZATION else "To działa na listach: naciśnij 1 albo 2."
+
+
+def _open(situation: Situation) -> str | None:
+    if situation.pane is Pane.CLIENTS and situation.client is None:
+        return "Lista klientów jest pusta."
+    if situation.pane is Pane.QUEUE and not situation.states:
+        return "Kolejka jest pusta."
+    return _needs_clients_or_queue(situation)
 
 
 def _on_invoices(move: str, nothing: str) -> WhyDisabled:
@@ -187,7 +195,7 @@ ACTIONS: tuple[Action, ...] = (
         "Szczegóły",
         "Na kliencie: jego faktury. Na fakturze: treść, przebieg i XML.",
         L,
-        applies=_needs_clients_or_queue,
+        applies=_open,
     ),
     Action("back", "escape", "Esc", "Wróć", "Odznacza, zdejmuje filtr, wraca do klientów. Zawsze bezpieczny.", L),
     Action(

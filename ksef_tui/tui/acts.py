@@ -1,0 +1,405 @@
+"""What each action does: ask where the record says so, call the service, tell what came of it.
+
+Services run in the acting thread; a dialog returns a value and nothing else; a refusal (`Problem`) becomes a notice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ksef_tui.domain.actions import ACTIONS, Action, Danger, Pane, Situation
+from ksef_tui.domain.authorizations import AUTH_BADGES
+from ksef_tui.domain.invoices import INVOICE_BADGES, InvoiceState
+from ksef_tui.domain.problems import Problem
+from ksef_tui.domain.secret import Secret
+from ksef_tui.domain.times import warsaw
+from ksef_tui.services import approving, authorising, client_views, clients, identities, invoice_views
+from ksef_tui.services.approving import ActResult
+from ksef_tui.services.views import IdentityRow, QueueFilter
+from ksef_tui.tui import describe, present
+from ksef_tui.tui.desk import Desk
+from ksef_tui.tui.dialogs.ask import Ask
+from ksef_tui.tui.dialogs.bring_in import BringIn
+from ksef_tui.tui.dialogs.choices import Choice
+from ksef_tui.tui.dialogs.details import Details, Reader
+from ksef_tui.tui.dialogs.form import Field, Form
+from ksef_tui.tui.dialogs.pick import Pick, Search, matching
+from ksef_tui.tui.present import Line, clean, fit
+
+if TYPE_CHECKING:
+    from ksef_tui.tui.app import KsefTui
+    from ksef_tui.tui.main import MainScreen
+
+MOST_FOUND = 60  # lines of a search
+KEY_FILE_BYTES = 200_000  # a certificate or a key is far smaller
+
+
+class Acts:
+    """The actions by their ids."""
+
+    def __init__(self, screen: MainScreen, app: KsefTui) -> None:
+        self._screen = screen
+        self._app = app
+        self._folder = str(Path.home()) + "/"
+        self._at_once: dict[str, Callable[[], object]] = {
+            "pane.clients": lambda: screen.show(Pane.CLIENTS),
+            "pane.queue": lambda: screen.show(Pane.QUEUE),
+            "pane.authorization": lambda: screen.show(Pane.AUTHORIZATION),
+            "pane.next": lambda: screen.action_turn(1),
+            "back": screen.back,
+            "list.filter": lambda: screen.filtered_pane().begin_filter(),
+            "list.mine": screen.toggle_mine,
+            "mark.one": screen.queue.list.mark,
+            "mark.range": self._mark_range,
+            "mark.all": self._mark_all,
+            "quit": app.exit,
+        }
+        self._flows: dict[str, Callable[[Action, Situation], Awaitable[None]]] = {
+            "open": self._open,
+            "auth.start": self._authorise,
+            "auth.check": self._check,
+            "auth.cancel": self._cancel,
+            "auth.revoke": self._revoke,
+            "invoice.import": self._import,
+            "invoice.approve": self._approve,
+            "invoice.recall": self._recall,
+            "invoice.withdraw": self._withdraw,
+            "invoice.hold": lambda action, situation: self._decide(approving.hold, "Wstrzymano"),
+            "invoice.release": lambda action, situation: self._decide(approving.release, "Przywrócono"),
+            "invoice.retry": lambda action, situation: self._decide(approving.retry, "Do ponownego zatwierdzenia"),
+            "client.add": self._add_client,
+            "identity.add": self._add_identity,
+            "list.state": self._choose_state,
+            "search": self._search,
+            "palette": self._palette,
+            "help": self._help,
+            "exercise.troubles": self._troubles,
+        }
+
+    @property
+    def desk(self) -> Desk:
+        return self._screen.desk
+
+    def start(self, action: Action, situation: Situation) -> None:
+        """Do it; the caller has made sure that it is not disabled."""
+        if action.id in self._at_once:
+            self._at_once[action.id]()
+        else:
+            self._app.do(self._flows[action.id](action, situation), action.id)
+
+    # Lists --------------------------------------------------------------------------------------------------------
+
+    def _mark_range(self) -> None:
+        if self._screen.queue.list.mark_range():
+            self._app.say("Zakres zaczyna się tutaj; przejdź na koniec i naciśnij v.")
+
+    def _mark_all(self) -> None:
+        if not self._screen.queue.list.mark_all():
+            self._app.say("Za dużo faktur, by zaznaczyć wszystkie: zawęź listę filtrem (/).", "warning")
+
+    async def _open(self, action: Action, situation: Situation) -> None:
+        screen = self._screen
+        if situation.pane is Pane.CLIENTS:
+            if situation.client is not None:
+                screen.queue.narrow(situation.client.id, situation.client.name)
+                screen.show(Pane.QUEUE)
+        elif screen.queue.list.current_id is not None:
+            await self._show_invoice(screen.queue.list.current_id)
+
+    async def _show_invoice(self, invoice_id: int) -> None:
+        desk = self.desk
+        details = await desk.read(lambda: invoice_views.invoice_details(desk.office, desk.operator, invoice_id))
+        await self._app.push_screen_wait(Details(desk, details, self._app.trouble))
+
+    async def _choose_state(self, action: Action, situation: Situation) -> None:
+        look, counts = self.desk.look, self._screen.queue.counts
+        choices = [Choice("", ((fit("wszystkie", 26), "text"), (str(sum(counts.values())), "dim")))]
+        for state, badge in INVOICE_BADGES.items():
+            if counts.get(state):
+                line: Line = ((fit(f"{look.glyph(badge)} {badge.label}", 26), badge.tone), (str(counts[state]), "dim"))
+                choices.append(Choice(state.value, line))
+        chosen = await self._app.push_screen_wait(Pick("Pokaż faktury w stanie", choices))
+        if chosen is not None:
+            self._screen.queue.only(InvoiceState(chosen) if chosen else None)
+
+    # Invoices -----------------------------------------------------------------------------------------------------
+
+    async def _approve(self, action: Action, situation: Situation) -> None:
+        desk = self.desk
+        if situation.pane is Pane.QUEUE:
+            wanted: Sequence[int] = self._screen.queue.targets()
+        else:
+            assert situation.client is not None
+            client_id = situation.client.id
+            wanted = await desk.act(lambda: approving.waiting_ids(desk.office, desk.operator, client_id))
+        summary = await desk.act(lambda: approving.summary(desk.office, desk.operator, wanted))
+        if not summary.count:
+            self._app.say("Nie ma już czego zatwierdzić.", "warning")
+            return
+        environment = self._screen.header_view.environment_label if self._screen.header_view is not None else ""
+        typed = str(summary.count) if action.grade(situation) is Danger.TYPED else ""
+        question = Ask(
+            "Zatwierdzenie i wysłanie do KSeF",
+            lambda width: describe.approval(summary, environment, width),
+            yes=f"Tak, wystaw i wyślij: {describe.invoices(summary.count)}",
+            typed=typed,
+            production=self._screen.environment == "production",
+        )
+        if await self._app.push_screen_wait(question):
+            result = await desk.act(lambda: approving.approve(desk.office, desk.operator, wanted))
+            self._done("Zatwierdzono", result, " Klawisz c cofa, dopóki się nie wysyłają.")
+
+    async def _recall(self, action: Action, situation: Situation) -> None:
+        desk = self.desk
+        if situation.pane is Pane.QUEUE:
+            await self._decide(approving.recall, "Cofnięto")
+            return
+        assert situation.client is not None
+        approved = QueueFilter(situation.client.id, (InvoiceState.APPROVED,))
+        ids = await desk.act(lambda: list(invoice_views.queue_ids(desk.office, desk.operator, approved)))
+        if not ids:
+            self._app.say("Nic tego klienta nie czeka już na wysłanie.", "warning")
+            return
+        self._done("Cofnięto", await desk.act(lambda: approving.recall(desk.office, desk.operator, ids)))
+
+    async def _withdraw(self, action: Action, situation: Situation) -> None:
+        count = len(self._screen.queue.targets())
+        numbers = (
+            ""
+            if situation.marked or self._screen.queue.list.current is None
+            else self._screen.queue.list.current.number
+        )
+        text = f"{describe.invoices(count)}{f' ({numbers})' if numbers else ''} nie pójdzie do KSeF. Tego nie da się odwrócić."
+        question = Ask(
+            "Wycofanie", lambda width: describe.plain([text], width), yes=f"Tak, wycofaj: {describe.invoices(count)}"
+        )
+        if await self._app.push_screen_wait(question):
+            await self._decide(approving.withdraw, "Wycofano")
+
+    async def _decide(self, service: Callable[..., ActResult], verb: str) -> None:
+        desk, ids = self.desk, self._screen.queue.targets()
+        self._done(verb, await desk.act(lambda: service(desk.office, desk.operator, ids)))
+
+    def _done(self, verb: str, result: ActResult, more: str = "") -> None:
+        self._screen.queue.list.unmark()
+        if result.done:
+            self._app.say(f"{verb}: {describe.invoices(result.done)}.{more}")
+        if result.refused:
+            shown = [reason for _, reason in result.refused[:3]]
+            rest = len(result.refused) - len(shown)
+            self._app.say("\n".join([*shown, f"… i jeszcze {rest}"] if rest else shown), "warning")
+
+    async def _import(self, action: Action, situation: Situation) -> None:
+        client, desk = situation.client, self.desk
+        assert client is not None
+        row = client_views.client_rows(desk.office, desk.operator, [client.id])[client.id]
+        dialog = BringIn(desk, client.id, row.name, row.nip, self._folder, self._app.trouble)
+        folder = await self._app.push_screen_wait(dialog)
+        if folder is not None:
+            self._folder = folder
+
+    # Authorisation ------------------------------------------------------------------------------------------------
+
+    async def _authorise(self, action: Action, situation: Situation) -> None:
+        client, desk = situation.client, self.desk
+        assert client is not None
+        found = await desk.read(lambda: client_views.identities(desk.office, desk.operator))
+        choices = [Choice(f"identity:{one.id}", self._identity_line(one)) for one in found]
+        if not found:
+            why = "Nie ma jeszcze profilu biura: dodaj go klawiszem d."
+            choices.append(Choice("identity:", (("profil biura", "strong"),), why))
+        token: Line = ((fit("token KSeF klienta", 26), "text"), ("wyjątek: działa najdłużej do 31.12.2026", "dim"))
+        choices.append(Choice("token", token))
+        intro = [((f"Klient: {clean(client.name)}", "text"),)]
+        chosen = await self._app.push_screen_wait(Pick("Autoryzacja – wybierz sposób", choices, intro=intro))
+        if chosen == "token":
+            await self._authorise_by_token(client.id, client.name)
+        elif chosen is not None:
+            identity_id = int(chosen.partition(":")[2])
+            await desk.act(lambda: authorising.start_with_identity(desk.office, desk.operator, client.id, identity_id))
+
+    def _identity_line(self, one: IdentityRow) -> Line:
+        until = warsaw(one.valid_to).strftime("%d.%m.%Y")
+        ended = one.valid_to <= self.desk.now()
+        return (
+            (fit("profil biura", 14), "text"),
+            (fit(clean(one.label), 18), "strong"),
+            (fit(clean(one.subject), 18), "dim"),
+            (f"{'wygasł' if ended else 'do'} {until}", "bad" if ended else "dim"),
+        )
+
+    async def _authorise_by_token(self, client_id: int, name: str) -> None:
+        desk = self.desk
+
+        async def submit(values: Mapping[str, str]) -> None:
+            token = Secret(values["token"])
+            await desk.act(lambda: authorising.start_with_token(desk.office, desk.operator, client_id, token))
+
+        intro = f"{name}: token wygenerowany przez klienta w KSeF. Nie widać go przy pisaniu; można wkleić."
+        await self._form("Token KSeF", intro, [Field("token", "Token", hidden=True)], submit)
+
+    async def _check(self, action: Action, situation: Situation) -> None:
+        await self._authorization(authorising.check, situation)
+
+    async def _cancel(self, action: Action, situation: Situation) -> None:
+        await self._authorization(authorising.cancel, situation)
+
+    async def _revoke(self, action: Action, situation: Situation) -> None:
+        assert situation.client is not None
+        text = f"Biuro wyloguje się z konta klienta w KSeF: {situation.client.name}. Jego faktury staną, aż połączysz go znowu."
+        question = Ask("Unieważnienie autoryzacji", lambda width: describe.plain([text], width), yes="Tak, unieważnij")
+        if await self._app.push_screen_wait(question):
+            await self._authorization(authorising.revoke, situation)
+
+    async def _authorization(self, service: Callable[..., None], situation: Situation) -> None:
+        desk, client = self.desk, situation.client
+        assert client is not None
+        await desk.act(lambda: service(desk.office, desk.operator, client.id))
+
+    # Clients and identities ---------------------------------------------------------------------------------------
+
+    async def _add_client(self, action: Action, situation: Situation) -> None:
+        desk = self.desk
+        added: list[int] = []
+
+        async def submit(values: Mapping[str, str]) -> None:
+            added.append(await desk.act(lambda: clients.add(desk.office, desk.operator, values["nip"], values["name"])))
+
+        fields = [Field("nip", "NIP"), Field("name", "Nazwa")]
+        await self._form("Nowy klient", "Klient nadaje potem w KSeF uprawnienia dla NIP biura.", fields, submit)
+
+    async def _add_identity(self, action: Action, situation: Situation) -> None:
+        desk = self.desk
+
+        async def submit(values: Mapping[str, str]) -> None:
+            password = Secret(values["password"]) if values["password"] else None
+            label, certificate, key = values["label"], values["certificate"], values["key"].strip()
+
+            def job() -> int:
+                key_bytes = _read_small(key) if key else None
+                return identities.add(desk.office, desk.operator, label, _read_small(certificate), key_bytes, password)
+
+            await desk.act(job)
+
+        intro = (
+            "Certyfikat KSeF biura (.crt, .pem) i jego klucz, albo jeden plik .p12. Klucz zostaje tylko zaszyfrowany."
+        )
+        fields = [
+            Field("label", "Nazwa profilu", placeholder="np. pieczęć biura"),
+            Field("certificate", "Certyfikat", path=True, placeholder="ścieżka; Tab dopisuje"),
+            Field("key", "Klucz", path=True, optional=True, placeholder="puste dla .p12"),
+            Field("password", "Hasło klucza", hidden=True, optional=True),
+        ]
+        if await self._form("Nowy profil biura", intro, fields, submit):
+            self._app.say("Profil dodany. Teraz a łączy klientów.")
+
+    async def _form(
+        self, title: str, intro: str, fields: Sequence[Field], submit: Callable[[Mapping[str, str]], Awaitable[None]]
+    ) -> bool:
+        form = Form(
+            title, lambda width: describe.plain([intro], width, "dim"), fields, submit, failed=self._app.trouble
+        )
+        return await self._app.push_screen_wait(form)
+
+    # Program ------------------------------------------------------------------------------------------------------
+
+    async def _search(self, action: Action, situation: Situation) -> None:
+        search = Search(
+            "Szukaj wszędzie", self._find, placeholder="klient, NIP, numer faktury, nabywca, numer KSeF",
+            failed=self._app.trouble,
+        )  # fmt: skip
+        chosen = await self._app.push_screen_wait(search)
+        kind, _, one = (chosen or "").partition(":")
+        if kind == "invoice":
+            await self._show_invoice(int(one))
+        elif kind == "client":
+            self._screen.clients.end_filter(clear=True)
+            self._screen.show(Pane.CLIENTS)
+            if not self._screen.clients.list.go_to(int(one)):
+                self._app.say("Tego klienta nie ma na liście: zdejmij „moi” klawiszem m.", "warning")
+
+    async def _find(self, text: str) -> list[Choice]:
+        if not text.strip():
+            return []
+        desk = self.desk
+
+        def look_up() -> list[Choice]:
+            client_ids = client_views.client_ids(desk.office, desk.operator, text, False)[:12]
+            invoice_ids = invoice_views.queue_ids(desk.office, desk.operator, QueueFilter(text=text), MOST_FOUND)
+            companies = client_views.client_rows(desk.office, desk.operator, list(client_ids))
+            found = invoice_views.queue_rows(desk.office, desk.operator, list(invoice_ids))
+            columns = present.queue_columns(74, False)
+            return [
+                Choice(
+                    f"client:{one}", _client_line(desk, companies[one].name, companies[one].nip, companies[one].status)
+                )
+                for one in client_ids
+            ] + [
+                Choice(f"invoice:{one}", present.queue_row(desk.look, found[one], columns, False, desk.now()))
+                for one in invoice_ids
+            ]
+
+        return await desk.read(look_up)
+
+    async def _palette(self, action: Action, situation: Situation) -> None:
+        offered = [
+            Choice(
+                one.id,
+                ((fit(one.label, 20), "strong"), (fit(one.shown, 8), "key"), (one.help, "dim")),
+                one.why_disabled(situation),
+            )
+            for one in ACTIONS
+            if one.id not in ("palette", "back", "pane.next")
+        ]
+
+        async def find(text: str) -> list[Choice]:
+            return matching(offered, text)
+
+        palette = Search("Czynności", find, placeholder="czego szukasz?", failed=self._app.trouble)
+        chosen = await self._app.push_screen_wait(palette)
+        if chosen is not None:
+            self._screen.action_act(chosen)
+
+    async def _help(self, action: Action, situation: Situation) -> None:
+        look = self.desk.look
+        note = "↑↓ PgUp PgDn przewija · Esc wraca"
+        await self._app.push_screen_wait(
+            Reader("Pomoc", lambda width: describe.help_lines(look, situation, width), note)
+        )
+
+    async def _troubles(self, action: Action, situation: Situation) -> None:
+        exercise = self.desk.exercise
+        assert exercise is not None
+        choices = [
+            Choice(
+                one.id,
+                (
+                    (fit("WŁĄCZONA" if one.on else "", 10), "bad"),
+                    (fit(clean(one.label), 24), "strong"),
+                    (clean(one.help), "dim"),
+                ),
+            )
+            for one in exercise.troubles()
+        ]
+        chosen = await self._app.push_screen_wait(Pick("Ćwiczenie: kłopoty z KSeF", choices))
+        if chosen is not None:
+            await exercise.switch(chosen)
+
+
+def _client_line(desk: Desk, name: str, nip: str, status: object) -> Line:
+    badge = next(badge for state, badge in AUTH_BADGES.items() if state == status)
+    return ((f"{desk.look.glyph(badge)} ", badge.tone), (fit(clean(name), 40), "strong"), (f" NIP {clean(nip)}", "dim"))
+
+
+def _read_small(path: str) -> bytes:
+    """A small file's bytes. Raises Problem with a Polish line when there is none."""
+    try:
+        with Path(path.strip()).expanduser().open("rb") as file:
+            data = file.read(KEY_FILE_BYTES + 1)
+    except OSError as error:
+        raise Problem("unreadable_file", f"Nie można odczytać pliku {path.strip()}: {error.strerror}.") from error
+    if len(data) > KEY_FILE_BYTES:
+        raise Problem("file_too_big", f"Plik {path.strip()} jest za duży jak na certyfikat albo klucz.")
+    return data

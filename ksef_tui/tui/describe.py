@@ -1,0 +1,387 @@
+"""Longer texts of the screen: the footer, the authorisation flow, an invoice, what an approval means, the help."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from rich.cells import cell_len
+
+from ksef_tui.domain.actions import ACTIONS, BY_ID, FOOTERS, SCOPE_TITLES, Pane, Situation
+from ksef_tui.domain.authorizations import AUTH_BADGES, METHOD_LABELS, STEP_LABELS, AuthState
+from ksef_tui.domain.invoices import INVOICE_BADGES, INVOICE_MOVES, InvoiceState, UpoState
+from ksef_tui.domain.text import count_of
+from ksef_tui.services.approving import ApprovalSummary
+from ksef_tui.services.views import AuthorizationView, InvoiceDetails, StepView
+from ksef_tui.tui.present import Line, Look, Span, clean, cut, fit, moment, money, short_name, wrap
+
+RIGHTS = {
+    "Owner": "właściciel",
+    "InvoiceWrite": "wystawianie faktur",
+    "InvoiceRead": "przeglądanie faktur",
+    "CredentialsManage": "zarządzanie uprawnieniami",
+    "CredentialsRead": "przeglądanie uprawnień",
+    "Introspection": "przeglądanie historii sesji",
+    "SubunitManage": "zarządzanie jednostkami",
+    "EnforcementOperations": "czynności egzekucyjne",
+    "VatUeManage": "zarządzanie VAT UE",
+    "PefInvoiceWrite": "wystawianie faktur PEF",
+}
+UPO_WORDS = {
+    UpoState.NONE: "jeszcze nie pobrane",
+    UpoState.SAVED: "zapisane",
+    UpoState.LATE: "spóźnia się – program pyta dalej",
+    UpoState.UNAVAILABLE: "nie ma: fakturę wysłał inny podmiot, dowodem jest numer KSeF i zgodny skrót",
+}
+KINDS = {
+    "VAT": "faktura VAT", "KOR": "faktura korygująca", "ZAL": "faktura zaliczkowa", "ROZ": "faktura rozliczeniowa",
+    "UPR": "faktura uproszczona", "KOR_ZAL": "korekta zaliczkowej", "KOR_ROZ": "korekta rozliczeniowej",
+}  # fmt: skip
+
+
+def invoices(count: int) -> str:
+    """`1 faktura`, `2 faktury`, `5 faktur`."""
+    return count_of(count, "faktura", "faktury", "faktur")
+
+
+# Footer -------------------------------------------------------------------------------------------------------------
+
+
+def footer(situation: Situation, width: int) -> Line:
+    """The keys of the pane with their scope; what does nothing now is greyed, not gone."""
+    spans: list[Span] = [(" ", "text")]
+    help_width = _key_width(BY_ID["help"].shown, BY_ID["help"].label)
+    room, shown, helped = width - help_width - 1, 1, False
+    for action_id in FOOTERS[situation.pane]:
+        action = BY_ID[action_id]
+        if action_id == "exercise.troubles" and not situation.exercise:
+            continue
+        disabled = action.why_disabled(situation) is not None
+        label = action.label if disabled else action.label + _scope(action_id, situation)
+        if action_id == "help":
+            helped = True
+        elif room < _key_width(action.shown, label) - (2 if helped else 0) or (width < 100 and shown == 6):
+            continue
+        else:
+            room -= _key_width(action.shown, label)
+            shown += 1
+        spans += [(action.shown, "quiet" if disabled else "key"), (f" {label}  ", "quiet" if disabled else "text")]
+    return tuple(spans)
+
+
+def _key_width(shown: str, label: str) -> int:
+    return cell_len(shown) + cell_len(label) + 3
+
+
+def _scope(action_id: str, situation: Situation) -> str:
+    if not action_id.startswith("invoice.") or action_id == "invoice.import":
+        return ""
+    if situation.pane is Pane.QUEUE:
+        moves = INVOICE_MOVES[action_id.partition(".")[2]]
+        return f" {sum(situation.states.get(state, 0) for state in moves)} zazn." if situation.marked else ""
+    if situation.client is None:
+        return ""
+    name = fit(short_name(situation.client.name), min(12, cell_len(short_name(situation.client.name))))
+    return f" {situation.client.waiting} · {name}" if action_id == "invoice.approve" else f" · {name}"
+
+
+# Authorisation ------------------------------------------------------------------------------------------------------
+
+
+def authorization(look: Look, view: AuthorizationView, situation: Situation, width: int, height: int) -> list[Line]:
+    """Way and identity → steps → one sentence → what is needed → the keys that mend it."""
+    inner = width - 2
+    badge = AUTH_BADGES[view.status]
+    method = METHOD_LABELS[view.method] if view.method is not None else clean(view.word) or badge.label
+    way: list[Span] = [("  ", "text"), (method, "strong")]
+    if view.identity_line:
+        way.append((f"  {clean(view.identity_line)}", "dim"))
+    blocks: list[list[Line]] = [[cut(way, width)]]
+    if view.steps and (height > 6 or any(step.state != "pending" for step in view.steps)):
+        blocks.append([cut((("  ", "text"), *_steps(look, view.steps)), width)])
+    said: list[Line] = (
+        [(("  ", "text"), (line, "text")) for line in wrap(view.sentence, inner)] if view.sentence else []
+    )
+    label, colon, rest = view.needed.partition(": ")
+    if colon and label == "Potrzebne":
+        said += _labelled(label, rest, inner)
+    elif view.needed:
+        said += [(("  ", "text"), (line, "strong")) for line in wrap(view.needed, inner)]
+    blocks.append(said)
+    if height > 9:
+        blocks.append(_more(view, inner))
+    keys = _mending_keys(view, situation)
+    lines: list[Line] = []
+    spare = height - sum(len(block) for block in blocks) - (1 if keys else 0)
+    for block in blocks:
+        lines += block
+        if block and spare > 0:
+            lines.append(())
+            spare -= 1
+    if keys:
+        if len(lines) >= height > 1:
+            lines = lines[: height - 1]
+            lines[-1] = (*cut(lines[-1], width - 2), (" …", "dim"))
+        lines.append(cut(keys, width))
+    return lines
+
+
+def _steps(look: Look, steps: Sequence[StepView]) -> list[Span]:
+    signs = {"done": ("✔", "good"), "running": ("◌", "busy"), "failed": ("✖", "bad")}
+    spans: list[Span] = []
+    for step in steps:
+        if spans:
+            spans.append((" ──▸ ", "dim"))
+        sign, tone = signs.get(step.state, ("○", "quiet"))
+        spans.append((f"{sign} {STEP_LABELS[step.step]}", tone))
+        if step.detail:
+            spans.append((f" {clean(step.detail)}", "dim"))
+    return spans
+
+
+def _more(view: AuthorizationView, width: int) -> list[Line]:
+    lines: list[Line] = []
+    if view.rights:
+        rights = ", ".join(RIGHTS.get(right, clean(right)) for right in view.rights)
+        lines += _labelled(
+            "Uprawnienia", rights + (", z prawem dalszego przekazywania" if view.can_delegate else ""), width
+        )
+    if view.valid_until is not None:
+        lines += _labelled("Działa do", moment(view.valid_until), width)
+    if view.checked_at is not None:
+        lines += _labelled("Sprawdzono", moment(view.checked_at), width)
+    return lines
+
+
+def _labelled(label: str, text: str, width: int) -> list[Line]:
+    """`Label: text`, the text strong and hanging under itself."""
+    indent = cell_len(label) + 2
+    first, *rest = wrap(text, max(10, width - indent))
+    lines: list[Line] = [(("  ", "text"), (f"{label}: ", "dim"), (first, "strong"))]
+    return lines + [((" " * (indent + 2), "text"), (line, "strong")) for line in rest]
+
+
+def _mending_keys(view: AuthorizationView, situation: Situation) -> Line:
+    spans: list[Span] = []
+    for action_id in view.actions:
+        action = BY_ID.get(action_id)
+        if action is not None and action.why_disabled(situation) is None:
+            spans += [("  ", "text"), (action.shown, "key"), (f" {action.label.lower()} ", "text")]
+    return tuple(spans)
+
+
+def first_client(look: Look) -> list[Line]:
+    """The authorisation pane while there is no client."""
+    return [(("  Wybierz klienta, a zobaczysz tu jego dostęp do KSeF.", "dim"),)]
+
+
+# One invoice --------------------------------------------------------------------------------------------------------
+
+
+def invoice(look: Look, details: InvoiceDetails, width: int) -> list[Line]:
+    """The document as a person reads it, with its state, the reason, what to do, and the warnings."""
+    row = details.row
+    badge = INVOICE_BADGES[row.state]
+    kind = KINDS.get(row.kind, clean(row.kind))
+    lines: list[Line] = [
+        (
+            (clean(row.number) or "(bez numeru)", "strong"),
+            (f"  {kind}, data wystawienia {clean(row.issue_date)}", "dim"),
+        ),
+        (),
+        ((f"{look.glyph(badge)} {badge.label}", badge.tone),),
+    ]
+    for text, tone in ((row.reason or ("" if row.ksef_number else row.hint), "text"), (details.what_to_do, "strong")):
+        if text:
+            lines += [((line, tone),) for line in wrap(text, width)]
+    lines.append(())
+    if row.ksef_number:
+        lines.append((("Numer KSeF   ", "dim"), (clean(row.ksef_number), "strong"), ("   y kopiuje", "dim")))
+        lines.append((("UPO          ", "dim"), (UPO_WORDS[row.upo], "text")))
+    if details.qr_link:
+        lines += _field("Kod QR", details.qr_link, width)
+    buyer = f"{row.buyer}, NIP {row.buyer_nip}" if row.buyer_nip else row.buyer
+    lines += _field("Sprzedawca", details.seller or f"{row.client}, NIP {row.nip}", width)
+    lines += _field("Nabywca", buyer, width)
+    lines += _field(
+        "Brutto", money(row.gross, row.currency or "PLN") + ("" if row.currency not in ("", "PLN") else " zł"), width
+    )
+    for title, found, tone in (("Błędy", details.errors, "bad"), ("Uwagi", details.warnings, "wait")):
+        if found:
+            lines += [(), ((title, tone),)]
+            lines += [(("  ", "text"), (line, "text")) for text in found for line in wrap(text, width - 2)]
+    return lines + _goods(details, width)
+
+
+def _field(label: str, text: str, width: int) -> list[Line]:
+    pieces = wrap(text, max(10, width - 13))
+    return [((fit(label if not index else "", 13), "dim"), (piece, "text")) for index, piece in enumerate(pieces)]
+
+
+def _goods(details: InvoiceDetails, width: int) -> list[Line]:
+    if not details.lines:
+        return []
+    name = max(12, width - 38)
+    heading = (
+        fit("Towar lub usługa", name)
+        + fit("ilość", 12, right=True)
+        + fit("netto", 16, right=True)
+        + fit("VAT", 8, right=True)
+    )
+    lines: list[Line] = [(), ((heading, "dim"),)]
+    for item in details.lines:
+        quantity = f"{clean(item.quantity)} {clean(item.unit)}"
+        lines.append(
+            (
+                (fit(clean(item.name), name), "text"),
+                (fit(quantity, 12, right=True), "dim"),
+                (fit(clean(item.net), 16, right=True), "text"),
+                (fit(clean(item.rate), 8, right=True), "dim"),
+            )
+        )
+    if details.more_lines:
+        lines.append(((f"… i jeszcze {details.more_lines}; całość jest w XML", "dim"),))
+    return lines
+
+
+def timeline(look: Look, details: InvoiceDetails, width: int) -> list[Line]:
+    """What happened to the invoice, the latest last: states, calls to KSeF, acts of people."""
+    kinds = {"state": ("stan", "busy"), "call": ("KSeF", "dim"), "act": ("osoba", "wait")}
+    lines: list[Line] = []
+    for entry in details.timeline:
+        word, tone = kinds.get(entry.kind, (entry.kind, "dim"))
+        who = f"{entry.who}: " if entry.who else ""
+        for index, piece in enumerate(wrap(who + entry.text, max(10, width - 29))):
+            first = not index
+            lines.append(
+                (
+                    (fit(moment(entry.at) if first else "", 21), "dim"),
+                    (fit(word if first else "", 8), tone),
+                    (piece, "text"),
+                )
+            )
+    return lines or [(("Nic się jeszcze nie wydarzyło.", "dim"),)]
+
+
+def document(details: InvoiceDetails, width: int) -> list[Line]:
+    """The XML as text, an element on each line; the file itself is kept to the byte."""
+    note = "Plik jest przechowywany co do bajta; wiersze i wcięcia są tylko na ekranie."
+    lines: list[Line] = [*plain([note], width, "dim"), ()]
+    depth = 0
+    for piece in _BETWEEN_TAGS.sub(">\n<", details.xml).splitlines():
+        text = clean(piece.strip())
+        if not text:
+            continue
+        depth -= text.startswith("</")
+        shown = "  " * max(0, depth) + text
+        lines += [((shown[at : at + width], "text"),) for at in range(0, len(shown), max(1, width))]
+        opens = text.startswith("<") and not text.startswith(("</", "<?", "<!"))
+        depth += opens and not text.endswith("/>") and "</" not in text
+    return lines
+
+
+_BETWEEN_TAGS = re.compile(r">\s*<")
+
+
+# Deciding -----------------------------------------------------------------------------------------------------------
+
+
+def approval(summary: ApprovalSummary, environment: str, width: int) -> list[Line]:
+    """What will happen, how many, for whom, for how much; that it is issuing and cannot be undone."""
+    lines: list[Line] = []
+    for text, tone in (
+        (f"Do KSeF ({environment}) pójdzie: {invoices(summary.count)}.", "strong"),
+        ("To jest wystawienie w imieniu klienta. Nie da się go cofnąć – można tylko wystawić korektę.", "text"),
+    ):
+        lines += [((line, tone),) for line in wrap(text, width)]
+    lines.append(())
+    for client in summary.by_client[:8]:
+        total = ", ".join(
+            money(sum_, currency) + (" zł" if currency == "PLN" else "") for currency, sum_ in client.gross
+        )
+        room = max(10, width - cell_len(total) - 24)
+        lines.append(
+            (
+                (fit(clean(client.name), room), "strong"),
+                (f" {clean(client.nip)} ", "dim"),
+                (fit(str(client.count), 6, right=True), "text"),
+                (f"  {total}", "strong"),
+            )
+        )
+    if len(summary.by_client) > 8:
+        lines.append(((f"… i jeszcze {len(summary.by_client) - 8} klientów", "dim"),))
+    for warning in summary.warnings[:6]:
+        lines += [((line, "wait"),) for line in wrap(f"! {warning}", width)]
+    return lines
+
+
+def plain(texts: Iterable[str], width: int, tone: str = "text") -> list[Line]:
+    """Sentences as lines."""
+    return [((line, tone),) for text in texts for line in wrap(text, width)]
+
+
+# Help ---------------------------------------------------------------------------------------------------------------
+
+
+def help_lines(look: Look, situation: Situation, width: int) -> list[Line]:
+    """All keys by what they work on, why some do nothing now, and what the signs mean."""
+    lines: list[Line] = []
+    for scope, title in SCOPE_TITLES.items():
+        lines.append(((title, "strong"),))
+        for action in ACTIONS:
+            if action.scope is not scope:
+                continue
+            why = action.why_disabled(situation)
+            for index, piece in enumerate(wrap(action.help, max(10, width - 29))):
+                key, label = (action.shown, action.label) if not index else ("", "")
+                lines.append(
+                    ((fit(f"  {key}", 10), "key" if why is None else "quiet"), (fit(label, 19), "text"), (piece, "dim"))
+                )
+        lines.append(())
+    lines.append((("Na listach: strzałki, PgUp, PgDn, Home, End (także j, k).", "dim"),))
+    lines += [(), (("Stan faktury", "strong"),)]
+    lines += [
+        _sign(look.glyph(badge), badge.label, badge.tone, INVOICE_MEANING[state], width)
+        for state, badge in INVOICE_BADGES.items()
+    ]
+    lines += [(), (("Dostęp do KSeF", "strong"),)]
+    lines += [
+        _sign(look.glyph(badge), badge.label, badge.tone, AUTH_MEANING[state], width)
+        for state, badge in AUTH_BADGES.items()
+    ]
+    return lines
+
+
+def _sign(glyph: str, label: str, tone: str, meaning: str, width: int) -> Line:
+    return cut(((f"  {glyph} ", tone), (fit(label, 24), tone), (f" {meaning}", "dim")), width)
+
+
+INVOICE_MEANING = {
+    InvoiceState.DRAFT: "jeszcze nie jest fakturą",
+    InvoiceState.INVALID: "plik ma błędy; wczytaj poprawiony",
+    InvoiceState.WAITING: "czeka na człowieka: z zatwierdza",
+    InvoiceState.APPROVED: "zatwierdzona; c cofa, dopóki się nie wysyła",
+    InvoiceState.HELD: "wstrzymał ją człowiek; p przywraca",
+    InvoiceState.BLOCKED: "zatrzymał ją program; powód obok, p przywraca",
+    InvoiceState.SENDING: "właśnie idzie do KSeF",
+    InvoiceState.UNKNOWN: "odpowiedź zginęła; program sprawdza, nie wysyłaj ponownie",
+    InvoiceState.PROCESSING: "KSeF ją sprawdza",
+    InvoiceState.ACCEPTED: "wystawiona: ma numer KSeF",
+    InvoiceState.REJECTED: "KSeF odmówił; powód i co zrobić obok",
+    InvoiceState.WITHDRAWN: "wycofana, nie zostanie wysłana",
+    InvoiceState.REPLACED: "zastąpił ją poprawiony plik",
+}
+AUTH_MEANING = {
+    AuthState.MISSING: "biuro nie ma jeszcze dostępu: a łączy",
+    AuthState.REQUESTED: "pismo do klienta wysłane",
+    AuthState.RUNNING: "trwa logowanie w KSeF",
+    AuthState.TO_SIGN: "żądanie czeka na podpis",
+    AuthState.ACTIVE: "W wystawianie, P przeglądanie, D dalsze przekazywanie",
+    AuthState.READ_ONLY: "klient nie nadał prawa wystawiania",
+    AuthState.EXPIRING: "działa, ale niedługo się skończy",
+    AuthState.EXPIRED: "trzeba nowego certyfikatu",
+    AuthState.NO_PERMISSION: "klient nie nadał uprawnień albo je odebrał",
+    AuthState.BLOCKED: "ministerstwo zablokowało dostęp",
+    AuthState.FAILED: "nie udało się połączyć; r próbuje ponownie",
+    AuthState.ENDED: "klient już nie jest obsługiwany",
+}

@@ -1,0 +1,270 @@
+"""The one screen: three panes, the status line above, the keys below. It listens to the database and to the keys."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.screen import Screen
+from textual.timer import Timer
+
+from ksef_tui.domain.actions import ACTIONS, BY_ID, ClientFacts, Pane, Situation
+from ksef_tui.domain.roles import Role
+from ksef_tui.services import client_views, views
+from ksef_tui.services.views import HeaderView
+from ksef_tui.tui import describe, present
+from ksef_tui.tui.acts import Acts
+from ksef_tui.tui.desk import Desk, Loader
+from ksef_tui.tui.dialogs.details import Details
+from ksef_tui.tui.lines import Lines
+from ksef_tui.tui.panes import AuthorizationPane, ClientsPane, FilteredPane, QueuePane
+from ksef_tui.tui.panes import Pane as PaneWidget
+from ksef_tui.tui.present import Line
+from ksef_tui.tui.windowed import WindowList
+
+if TYPE_CHECKING:
+    from ksef_tui.tui.app import KsefTui
+
+LOOK_EVERY = 0.1  # seconds between two looks for changes (4 µs each)
+SETTLED_AFTER = 0.08  # seconds without a move before the authorisation of the client under the cursor is read
+SMALLEST = (64, 16)  # columns and rows below which nothing useful can be shown
+REAL = frozenset({"preprod", "production"})
+ORDER = (Pane.CLIENTS, Pane.QUEUE, Pane.AUTHORIZATION)
+FOCUS = {Pane.CLIENTS: "#client-list", Pane.QUEUE: "#queue-list", Pane.AUTHORIZATION: "#flow"}
+
+
+class MainScreen(Screen[None]):
+    """Everything an accountant sees all day."""
+
+    AUTO_FOCUS = "#client-list"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012  # the base declares it so
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(Binding(action.key, f"act('{action.id}')", action.label, show=False, id=action.id) for action in ACTIONS),
+        Binding("question_mark", "act('help')", show=False),
+        Binding("shift+tab", "turn(-1)", show=False),
+    ]
+
+    def __init__(self, desk: Desk, app: KsefTui) -> None:
+        super().__init__()
+        self.desk = desk
+        self.pane = Pane.CLIENTS
+        self.identities = 0
+        self.header_view: HeaderView | None = None
+        self.clients = ClientsPane(desk)
+        self.queue = QueuePane(desk)
+        self.authorization = AuthorizationPane(desk, self.situation)
+        self._acts = Acts(self, app)
+        self._trouble = app.trouble
+        self._version = -1
+        self._seq = 0
+        self._ticks = 0
+        self._settling: Timer | None = None
+        self._header: Loader[tuple[HeaderView, int]] = Loader(
+            desk, lambda: self._read_header, self._show_header, self.run_worker, self._trouble
+        )
+
+    def compose(self) -> ComposeResult:
+        yield Lines(id="header")
+        with Container(id="panes"):
+            yield self.clients
+            yield self.queue
+            yield self.authorization
+        yield Lines(id="too-small")
+        yield Lines(id="footer")
+
+    def on_mount(self) -> None:
+        self.query_one("#too-small", Lines).show(self._too_small)
+        self._show_pane()
+        self._look()
+        self.set_interval(LOOK_EVERY, self._look)
+        self._at_next_minute()
+
+    def _too_small(self, width: int) -> list[Line]:
+        size = f"Za małe okno ({self.size.width}×{self.size.height}), potrzeba co najmniej 80×24."
+        return describe.plain([size, "Powiększ okno: nic nie przepadło."], max(10, width), "wait")
+
+    # Listening to the database ------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        self._ticks += 1
+        if self._ticks % 10 == 0:
+            self.queue.tick()
+        try:
+            version = views.data_version(self.desk.office)
+            if version == self._version:
+                return
+            first, self._version = self._version < 0, version
+            if first:
+                self._seq = views.newest_seq(self.desk.office)
+                self._reload_everything()
+                return
+            changes = views.changes_since(self.desk.office, self.desk.operator, self._seq)
+        except Exception as error:
+            self._trouble(error)
+            return
+        self._seq = changes.seq
+        self._header.request()
+        if changes.everything:
+            self._reload_everything()
+            return
+        if changes.client_ids:
+            self.clients.list.changed(changes.client_ids)
+            self.clients.reload()
+            if self.authorization.client_id in changes.client_ids:
+                self.authorization.reload()
+        if changes.invoice_ids:
+            self.queue.changed(changes.invoice_ids)
+            for screen in self.app.screen_stack:
+                if isinstance(screen, Details) and screen.invoice_id in changes.invoice_ids:
+                    screen.changed()
+
+    def _reload_everything(self) -> None:
+        self._header.request()
+        for pane in (self.clients, self.queue):
+            pane.list.changed()
+            pane.reload()
+        self.authorization.reload()
+
+    def _read_header(self) -> tuple[HeaderView, int]:
+        office, operator = self.desk.office, self.desk.operator
+        identities = len(client_views.identities(office, operator)) if operator.role is not Role.CLIENT else 0
+        return views.header(office, operator), identities
+
+    def _show_header(self, found: tuple[HeaderView, int]) -> None:
+        self.header_view, self.identities = found
+        self.add_class(f"-env-{self.header_view.environment}")
+        self._draw_header()
+        self._draw_footer()
+
+    def _draw_header(self) -> None:
+        view, desk = self.header_view, self.desk
+        if view is not None:
+            self.query_one("#header", Lines).show(
+                lambda width: [present.header(desk.look, view, desk.operator.name, desk.now(), width)]
+            )
+
+    def _at_next_minute(self) -> None:
+        now = self.desk.now()
+        rest = timedelta(seconds=60 - now.second, microseconds=-now.microsecond)
+        self.set_timer(max(0.05, rest.total_seconds()), self._minute)
+
+    def _minute(self) -> None:
+        self._header.request()
+        self.queue.list.redraw()
+        self.clients.list.changed()
+        self._at_next_minute()
+
+    # Where the person is ------------------------------------------------------------------------------------------
+
+    def situation(self) -> Situation:
+        """Who stands where, on what."""
+        row = self.clients.list.current
+        client = ClientFacts(row.id, row.name, row.status, row.waiting, row.moving) if row is not None else None
+        return Situation(
+            role=self.desk.operator.role,
+            pane=self.pane,
+            client=client,
+            states=self.queue.target_states() if self.pane is Pane.QUEUE else {},
+            marked=len(self.queue.list.marks),
+            identities=self.identities,
+            exercise=self.desk.exercise is not None,
+            real=self.environment in REAL,
+        )
+
+    @property
+    def environment(self) -> str:
+        """The code of the environment; until it has been read, the one where most care is due."""
+        return self.header_view.environment if self.header_view is not None else "production"
+
+    def show(self, pane: Pane) -> None:
+        """Go to a pane."""
+        self.pane = pane
+        self._show_pane()
+        self.query_one(FOCUS[pane]).focus()
+
+    def _show_pane(self) -> None:
+        for pane in ORDER:
+            self.set_class(pane is self.pane, f"-on-{pane.value}")
+        self._draw_footer()
+
+    def action_turn(self, by: int) -> None:
+        self.show(ORDER[(ORDER.index(self.pane) + by) % len(ORDER)])
+
+    def back(self) -> None:
+        """One step back: marks, filter, the one client, the other pane."""
+        if self.pane is Pane.QUEUE:
+            if self.queue.list.unmark() or self.queue.widen():
+                return
+        elif self.pane is Pane.CLIENTS and (self.clients.end_filter(clear=True) or self._everybody()):
+            return
+        self.show(Pane.CLIENTS)
+
+    def _everybody(self) -> bool:
+        if self.clients.mine:
+            self.toggle_mine()
+            return True
+        return False
+
+    def toggle_mine(self) -> None:
+        """Only the operator's clients, or all."""
+        self.clients.mine = not self.clients.mine
+        self.clients.other_list()
+
+    def filtered_pane(self) -> FilteredPane:
+        """The list that a filter belongs to now."""
+        return self.queue if self.pane is Pane.QUEUE else self.clients
+
+    def action_act(self, action_id: str) -> None:
+        action = BY_ID[action_id]
+        situation = self.situation()
+        why = action.why_disabled(situation)
+        if why is not None:
+            self.app.notify(why, severity="warning", markup=False)
+        else:
+            self._acts.start(action, situation)
+
+    def _draw_footer(self) -> None:
+        if self.is_mounted:
+            situation = self.situation()
+            self.query_one("#footer", Lines).show(lambda width: [describe.footer(situation, width)])
+
+    # What widgets tell --------------------------------------------------------------------------------------------
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        for pane in ORDER:
+            if event.widget in self.query_one(f"#{pane.value}").query("*") and pane is not self.pane:
+                self.pane = pane
+                self._show_pane()
+
+    def on_resize(self, event: events.Resize) -> None:
+        width, height = event.size
+        self.set_class(width < SMALLEST[0] or height < SMALLEST[1], "-tiny")
+        self.call_after_refresh(self.authorization.draw)
+
+    @on(WindowList.Moved)
+    def _moved(self, event: WindowList.Moved) -> None:
+        self._draw_footer()
+        if event.list is self.clients.list:
+            if self._settling is not None:
+                self._settling.stop()
+            self._settling = self.set_timer(SETTLED_AFTER, self._settle)
+
+    def _settle(self) -> None:
+        self.authorization.select(self.clients.list.current_id)
+
+    @on(WindowList.Marked)
+    def _marked(self, event: WindowList.Marked) -> None:
+        self.queue.count_marks()
+        self._draw_footer()
+
+    @on(WindowList.ReadFailed)
+    def _read_failed(self, event: WindowList.ReadFailed) -> None:
+        self._trouble(event.error)
+
+    @on(PaneWidget.Failed)
+    def _failed(self, event: PaneWidget.Failed) -> None:
+        self._trouble(event.error)

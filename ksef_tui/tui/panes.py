@@ -1,0 +1,405 @@
+"""The three panes: clients, queue, authorisation. Each knows what it shows; the main screen knows what happens."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.message import Message
+from textual.timer import Timer
+from textual.widget import Widget
+from textual.widgets import Input
+
+from ksef_tui.domain.actions import ClientFacts, Situation
+from ksef_tui.domain.invoices import INVOICE_BADGES, InvoiceState
+from ksef_tui.domain.text import count_of
+from ksef_tui.services import client_views, invoice_views
+from ksef_tui.services.views import AuthorizationView, ClientCounts, ClientRow, QueueFilter, QueueRow
+from ksef_tui.tui import describe, present
+from ksef_tui.tui.desk import Desk, Loader
+from ksef_tui.tui.lines import Lines
+from ksef_tui.tui.present import Line, Span, clean
+from ksef_tui.tui.windowed import WindowList
+
+TYPING_PAUSE = 0.12  # seconds without a key before a filter is looked up
+
+
+class Pane(Vertical):
+    """A frame with a title above and a note below; its edges repaint only what changed in them."""
+
+    class Failed(Message):
+        """Something could not be read."""
+
+        def __init__(self, error: Exception) -> None:
+            super().__init__()
+            self.error = error
+
+    def __init__(self, desk: Desk, id: str) -> None:
+        super().__init__(id=id, classes="pane")
+        self.desk = desk
+        self._title: Line = ()
+        self._note: Callable[[int], Line] = lambda room: ()
+
+    def frame(self, body: Widget, *between: Widget) -> ComposeResult:
+        """The parts in order."""
+        yield Lines(classes="top")
+        body.add_class("body")
+        yield body
+        yield from between
+        yield Lines(classes="bottom")
+
+    def edges(self, title: Line, note: Callable[[int], Line] = lambda room: ()) -> None:
+        """Say what is in the pane; the note below is told how much room it has."""
+        self._title, self._note = title, note
+        self.draw_edges()
+
+    def draw_edges(self) -> None:
+        look, focused = self.desk.look, self.has_focus_within
+        self.query_one(".top", Lines).show(lambda width: [present.frame_top(look, self._title, width, focused)])
+        self.query_one(".bottom", Lines).show(lambda width: [present.frame_bottom(look, self._note, width, focused)])
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        self.draw_edges()
+
+    def on_descendant_blur(self, event: events.DescendantBlur) -> None:
+        self.draw_edges()
+
+    def fail(self, error: Exception) -> None:
+        self.post_message(self.Failed(error))
+
+    def title_line(self, digit: str, *parts: str) -> Line:
+        """`1 Klienci · …`: the first part is strong."""
+        dot = " · "
+        rest = "".join(dot + clean(part) for part in parts[1:])
+        spans: list[Span] = [(f"{digit} ", "key"), (parts[0], "strong")]
+        return (*spans, (rest, "dim")) if rest else tuple(spans)
+
+
+class FilteredPane(Pane):
+    """A pane with a list and a line to filter it as one types."""
+
+    def __init__(self, desk: Desk, id: str) -> None:
+        super().__init__(desk, id)
+        self.text = ""
+        self._pause: Timer | None = None
+        self._other = False  # another list is on its way: its first row gets the cursor
+
+    def filter_input(self) -> Input:
+        return Input(placeholder="filtr: każde słowo musi się znaleźć; Enter zostawia, Esc zdejmuje", classes="filter")
+
+    def begin_filter(self) -> None:
+        """Open the filter line."""
+        self.add_class("-filtering")
+        self.query_one(Input).focus()
+
+    def end_filter(self, *, clear: bool) -> bool:
+        """Close the filter line; False when there was nothing to clear."""
+        field = self.query_one(Input)
+        had = bool(self.text) or self.has_class("-filtering")
+        if clear and field.value:
+            field.value = ""
+            self._apply()
+        self.set_class(bool(field.value), "-filtering")
+        if field.has_focus:
+            self.query_one(WindowList).focus()
+        return had
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        event.stop()
+        if self._pause is not None:
+            self._pause.stop()
+        self._pause = self.set_timer(TYPING_PAUSE, self._apply)
+
+    @on(Input.Submitted)
+    def _submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        self._apply()
+        self.end_filter(clear=False)
+
+    def _apply(self) -> None:
+        text = self.query_one(Input).value.strip()
+        if text != self.text:
+            self.text = text
+            self.other_list()
+
+    def other_list(self) -> None:
+        """The filter changed: show from the top what it lets through."""
+        self._other = True
+        self.reload()
+
+    def reload(self) -> None:
+        raise TypeError("a filtered pane says how it is loaded")
+
+
+class ClientsPane(FilteredPane):
+    """Clients: problems first, by urgency."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(desk, "clients")
+        self.mine = False
+        self.counts = ClientCounts(0, 0)
+        self.list: WindowList[ClientRow] = WindowList(self._read, self._paint, id="client-list")
+        self._loader: Loader[tuple[array[int], ClientCounts]] = Loader(
+            desk, self._job, self._show, self.run_worker, self.fail
+        )
+
+    def compose(self) -> ComposeResult:
+        yield from self.frame(self.list, self.filter_input())
+
+    def reload(self) -> None:
+        """Read the order anew."""
+        self._loader.request()
+
+    def _read(self, ids: list[int]) -> Mapping[int, ClientRow]:
+        return client_views.client_rows(self.desk.office, self.desk.operator, ids)
+
+    def _paint(self, row: ClientRow, width: int, marked: bool) -> Line:
+        return present.client_row(self.desk.look, row, width)
+
+    def _job(self) -> Callable[[], tuple[array[int], ClientCounts]]:
+        office, operator, text, mine = self.desk.office, self.desk.operator, self.text, self.mine
+        return lambda: (
+            client_views.client_ids(office, operator, text, mine),
+            client_views.client_counts(office, operator),
+        )
+
+    def _show(self, found: tuple[array[int], ClientCounts]) -> None:
+        ids, self.counts = found
+        if not ids:
+            self.list.say_when_empty(self._when_empty())
+        self.list.set_ids(ids, from_top=self._other)
+        self._other = False
+        total = self.counts.total
+        shown = f"{len(ids)} z {total}" if self.text or self.mine else str(total)
+        parts = [f"Klienci {shown}"]
+        if self.mine:
+            parts.append("moi")
+        if self.text:
+            parts.append(f"„{self.text}”")
+        trouble = self.counts.trouble
+        note: Line = ((count_of(trouble, "wymaga", "wymagają", "wymaga") + " uwagi", "bad"),) if trouble else ()
+        self.edges(self.title_line("1", *parts), lambda room: note)
+
+    def _when_empty(self) -> list[Line]:
+        if self.text or self.mine:
+            return [(), (("  Nikt nie pasuje. ", "text"), ("Esc", "key"), (" zdejmuje filtr.", "text"))]
+        return [
+            (),
+            (("  Nie ma jeszcze klientów.", "strong"),),
+            (),
+            (("  n", "key"), (" dodaje klienta: NIP i nazwa", "text")),
+            (("  d", "key"), (" dodaje profil biura: certyfikat KSeF", "text")),
+            (("  a", "key"), (" łączy klienta z KSeF", "text")),
+        ]
+
+
+class QueuePane(FilteredPane):
+    """Outgoing invoices, newest first, of all clients or of one."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(desk, "queue")
+        self.client_id: int | None = None
+        self.client_name = ""
+        self.state: InvoiceState | None = None
+        self.counts: dict[InvoiceState, int] = {}
+        self.list: WindowList[QueueRow] = WindowList(self._read, self._paint, id="queue-list")
+        self.marked_states: Counter[InvoiceState] = Counter()
+        self._newest = 0
+        self._counting: set[int] = set()
+        self._loader: Loader[array[int]] = Loader(desk, self._job, self._show, self.run_worker, self.fail)
+        self._counter: Loader[dict[InvoiceState, int]] = Loader(
+            desk, self._count_job, self._show_counts, self.run_worker, self.fail
+        )
+
+    def compose(self) -> ComposeResult:
+        yield from self.frame(self.list, self.filter_input())
+
+    @property
+    def filter(self) -> QueueFilter:
+        """What the list is narrowed to."""
+        return QueueFilter(self.client_id, (self.state,) if self.state else (), self.text)
+
+    def reload(self) -> None:
+        """Read the list and the counts anew."""
+        self._loader.request()
+        self._counter.request()
+
+    def narrow(self, client_id: int | None, name: str = "") -> None:
+        """Only this client's invoices; None: everybody's."""
+        self.client_id, self.client_name = client_id, name
+        self.list.unmark()
+        self.other_list()
+
+    def only(self, state: InvoiceState | None) -> None:
+        """Only invoices in this state; None: all."""
+        self.state = state
+        self.list.unmark()
+        self.other_list()
+
+    def widen(self) -> bool:
+        """Take off the last narrowing; False when there was none."""
+        if self.end_filter(clear=True):
+            return True
+        if self.state is not None:
+            self.only(None)
+            return True
+        if self.client_id is not None:
+            self.narrow(None)
+            return True
+        return False
+
+    def changed(self, ids: tuple[int, ...]) -> None:
+        """These invoices changed or came."""
+        self.list.changed(ids)
+        self._counter.request()
+        if self.filter.states or self.text or max(ids) > self._newest:
+            self._loader.request()
+        if self.list.marks.intersection(ids):
+            self.count_marks()
+
+    def tick(self) -> None:
+        """A second has passed: rows that count down are drawn anew."""
+        now = self.desk.now()
+        counting = {row.id for row in self.list.visible_rows() if present.seconds_to_recall(row, now)}
+        if counting:
+            self.list.redraw()
+        if ended := self._counting - counting:
+            self.list.changed(ended)
+        self._counting = counting
+
+    def targets(self) -> list[int]:
+        """The marked invoices, else the one under the cursor."""
+        if self.list.marks:
+            return sorted(self.list.marks)
+        return [self.list.current_id] if self.list.current_id is not None else []
+
+    def target_states(self) -> Counter[InvoiceState]:
+        """How many of the targets stand in which state."""
+        if self.list.marks:
+            return self.marked_states
+        row = self.list.current
+        return Counter([row.state]) if row is not None else Counter()
+
+    def count_marks(self) -> None:
+        """Read the states of the marked invoices."""
+        ids = sorted(self.list.marks)
+        try:
+            found = invoice_views.queue_rows(self.desk.office, self.desk.operator, ids) if ids else {}
+        except Exception as error:
+            self.fail(error)
+            return
+        self.marked_states = Counter(row.state for row in found.values())
+        self._draw_title()
+
+    def _read(self, ids: list[int]) -> Mapping[int, QueueRow]:
+        return invoice_views.queue_rows(self.desk.office, self.desk.operator, ids)
+
+    def _paint(self, row: QueueRow, width: int, marked: bool) -> Line:
+        columns = present.queue_columns(width, self.client_id is not None)
+        return present.queue_row(self.desk.look, row, columns, marked, self.desk.now())
+
+    def _job(self) -> Callable[[], array[int]]:
+        office, operator, wanted = self.desk.office, self.desk.operator, self.filter
+        return lambda: invoice_views.queue_ids(office, operator, wanted)
+
+    def _show(self, ids: array[int]) -> None:
+        self._newest = max(self._newest, ids[0] if ids else 0)
+        if not ids:
+            self.list.say_when_empty(self._when_empty())
+        self.list.set_ids(ids, from_top=self._other)
+        self._other = False
+        self._draw_title()
+
+    def _count_job(self) -> Callable[[], dict[InvoiceState, int]]:
+        office, operator, client_id = self.desk.office, self.desk.operator, self.client_id
+        return lambda: invoice_views.queue_counts(office, operator, client_id)
+
+    def _show_counts(self, counts: dict[InvoiceState, int]) -> None:
+        self.counts = counts
+        self._draw_title()
+
+    def _draw_title(self) -> None:
+        parts = ["Kolejka", self.client_name if self.client_id is not None else "wszyscy klienci"]
+        if self.state is not None:
+            parts.append(INVOICE_BADGES[self.state].label)
+        if self.text:
+            parts.append(f"„{self.text}”")
+        if self.state is not None or self.text:
+            parts.append(str(len(self.list.ids)))
+        if self.list.marks:
+            parts.append(f"zaznaczone {len(self.list.marks)}")
+        look, counts = self.desk.look, self.counts
+        self.edges(self.title_line("2", *parts), lambda room: present.counts_line(look, counts, room))
+
+    def _when_empty(self) -> list[Line]:
+        if self.text or self.state is not None:
+            return [(), (("  Żadna faktura nie pasuje. ", "text"), ("Esc", "key"), (" zdejmuje filtr.", "text"))]
+        whose = "Ten klient nie ma" if self.client_id is not None else "Nie ma"
+        return [
+            (),
+            ((f"  {whose} jeszcze faktur.", "strong"),),
+            (),
+            (("  i", "key"), (" wczytuje pliki XML wybranego klienta", "text")),
+        ]
+
+
+class Flow(Lines, can_focus=True):
+    """The authorisation flow as lines; it can have the focus so that keys belong to it."""
+
+
+class AuthorizationPane(Pane):
+    """The selected client's access to KSeF: way and identity, steps, what is wrong, the keys that mend it."""
+
+    def __init__(self, desk: Desk, situation: Callable[[], Situation]) -> None:
+        super().__init__(desk, "authorization")
+        self.client_id: int | None = None
+        self.view: AuthorizationView | None = None
+        self._situation = situation
+        self._loader: Loader[AuthorizationView | None] = Loader(desk, self._job, self._show, self.run_worker, self.fail)
+
+    def compose(self) -> ComposeResult:
+        yield from self.frame(Flow(id="flow"))
+
+    def on_mount(self) -> None:
+        self.edges(self.title_line("3", "Autoryzacja"))
+
+    def select(self, client_id: int | None) -> None:
+        """Show another client."""
+        if client_id != self.client_id:
+            self.client_id = client_id
+            self.reload()
+
+    def reload(self) -> None:
+        """Read the flow anew."""
+        self._loader.request()
+
+    def _job(self) -> Callable[[], AuthorizationView | None]:
+        office, operator, client_id = self.desk.office, self.desk.operator, self.client_id
+        return lambda: None if client_id is None else client_views.authorization(office, operator, client_id)
+
+    def _show(self, view: AuthorizationView | None) -> None:
+        self.view = view
+        self.draw()
+
+    def draw(self) -> None:
+        """Draw the flow; also when the height of the pane has changed."""
+        view, look = self.view, self.desk.look
+        flow = self.query_one(Flow)
+        if view is None:
+            self.edges(self.title_line("3", "Autoryzacja"))
+            flow.show(lambda width: describe.first_client(look))
+            return
+        self.edges(self.title_line("3", "Autoryzacja", view.name, f"NIP {view.nip}"))
+        situation = replace(self._situation(), client=self._facts(view))
+        flow.show(lambda width: describe.authorization(look, view, situation, width, flow.size.height))
+
+    def _facts(self, view: AuthorizationView) -> ClientFacts:
+        known = self._situation().client
+        waiting, moving = (known.waiting, known.moving) if known is not None else (0, 0)
+        return ClientFacts(view.client_id, view.name, view.status, waiting, moving)
