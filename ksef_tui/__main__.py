@@ -5,7 +5,7 @@ from __future__ import annotations
 
 def main() -> None:
     """Run the command line."""
-    from ksef_tui.cli import program
+    from ksef_tui.cli.main import program
 
     program()
 

@@ -1,0 +1,126 @@
+"""Commands about authorisation; each runs to the end and waits."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+
+import click
+
+from ksef_tui.cli.shared import (
+    Context,
+    client_line,
+    fail,
+    json_option,
+    limit_option,
+    program,
+    show,
+    show_one,
+)
+from ksef_tui.domain.secret import Secret
+
+
+@program.group()
+def auth() -> None:
+    """Autoryzacja klientów w KSeF."""
+
+
+wait_option = click.option("--no-wait", is_flag=True, help="tylko zapisz zamiar; zrobi to worker")
+LOGIN_PATIENCE = 330.0
+
+
+@auth.command("start")
+@click.argument("nip")
+@click.option("--identity", "label", help="profil biura")
+@click.option("--token-stdin", is_flag=True, help="token KSeF w pierwszym wierszu stdin")
+@wait_option
+@json_option
+@click.pass_obj
+def auth_start(context: Context, nip: str, label: str | None, token_stdin: bool, no_wait: bool, as_json: bool) -> None:
+    """Autoryzuje biuro u klienta."""
+    from ksef_tui.services import authorising, clients, identities
+
+    if bool(label) == token_stdin:
+        raise click.UsageError("Podaj --identity albo --token-stdin.")
+    office, operator = context.office, context.operator
+    client_id = clients.id_of(office, nip)
+    if label:
+        authorising.start_with_identity(office, operator, client_id, identities.named(office, label)["id"])
+    else:
+        authorising.start_with_token(office, operator, client_id, Secret(sys.stdin.readline().strip()))
+    end_with_status(context, [client_id], no_wait, as_json)
+
+
+@auth.command("status")
+@click.argument("nip", required=False)
+@limit_option
+@json_option
+@click.pass_obj
+def auth_status(context: Context, nip: str | None, limit: int, as_json: bool) -> None:
+    """Stan autoryzacji klienta albo wszystkich."""
+    from ksef_tui.services import contract
+
+    if nip:
+        show_one(contract.authorization(context.office, context.operator, nip), as_json, client_line)
+    else:
+        show(contract.authorizations(context.office, context.operator, limit), as_json, client_line)
+
+
+@auth.command("check")
+@click.argument("nips", nargs=-1, metavar="[NIP]...")
+@click.option("--all", "everyone", is_flag=True, help="wszyscy autoryzowani klienci")
+@wait_option
+@json_option
+@click.pass_obj
+def auth_check(context: Context, nips: Sequence[str], everyone: bool, no_wait: bool, as_json: bool) -> None:
+    """Sprawdza w KSeF, co biuro może u klienta."""
+    from ksef_tui.services import authorising, clients, contract
+
+    if bool(nips) == everyone:
+        raise click.UsageError("Podaj NIP albo --all.")
+    office, operator = context.office, context.operator
+    ids = contract.authorised_ids(office, operator) if everyone else [clients.id_of(office, nip) for nip in nips]
+    for client_id in ids:
+        authorising.check(office, operator, client_id)
+    end_with_status(context, ids, no_wait, as_json, as_list=everyone or len(ids) > 1)
+
+
+@auth.command("revoke")
+@click.argument("nip")
+@wait_option
+@json_option
+@click.pass_obj
+def auth_revoke(context: Context, nip: str, no_wait: bool, as_json: bool) -> None:
+    """Odwołuje autoryzację, także w KSeF."""
+    from ksef_tui.services import authorising, clients, contract, worker
+
+    office, operator = context.office, context.operator
+    client_id = clients.id_of(office, nip)
+    authorising.revoke(office, operator, client_id)
+    if not no_wait:
+        asyncio.run(worker.carry_out(office, client_id, patience=LOGIN_PATIENCE))
+    row = contract.authorization(office, operator, nip)
+    show_one(row, as_json, client_line)
+    if not no_wait and row["status"] != "missing":
+        fail(row["reason"] or "Nie odwołano autoryzacji.")
+
+
+def end_with_status(
+    context: Context, ids: Sequence[int], no_wait: bool, as_json: bool, *, as_list: bool = False
+) -> None:
+    """Wait for the intents of these clients, show what became of them, end with 1 unless all is well."""
+    from ksef_tui.services import contract, worker
+
+    office, operator = context.office, context.operator
+    if not no_wait:
+        for client_id in ids:
+            asyncio.run(worker.carry_out(office, client_id, patience=LOGIN_PATIENCE))
+    rows = [contract.authorization_by_id(office, operator, client_id) for client_id in ids]
+    if as_list:
+        show(rows, as_json, client_line)
+    else:
+        show_one(rows[0], as_json, client_line)
+    bad = [row for row in rows if row["status"] not in ("active", "expiring")]
+    if bad and not no_wait:
+        fail(" ".join(row["reason"] or f"{row['name']}: {row['status']}" for row in bad[:3]))

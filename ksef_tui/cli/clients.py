@@ -1,0 +1,132 @@
+"""Commands about clients and identities."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from ksef_tui.cli.shared import (
+    Context,
+    client_line,
+    json_option,
+    limit_option,
+    program,
+    read_file,
+    show,
+    show_one,
+)
+from ksef_tui.domain.problems import Problem
+from ksef_tui.domain.secret import Secret
+
+
+@program.group()
+def client() -> None:
+    """Klienci biura."""
+
+
+@client.command("add")
+@click.argument("nip")
+@click.argument("name")
+@click.pass_obj
+def client_add(context: Context, nip: str, name: str) -> None:
+    """Dodaje klienta."""
+    from ksef_tui.services import clients
+
+    clients.add(context.office, context.operator, nip, name)
+
+
+@client.command("list")
+@limit_option
+@json_option
+@click.pass_obj
+def client_list(context: Context, limit: int, as_json: bool) -> None:
+    """Klienci ze stanem autoryzacji, najnowsi najpierw."""
+    from ksef_tui.services import contract
+
+    show(contract.clients_list(context.office, context.operator, limit), as_json, client_line)
+
+
+@client.command("show")
+@click.argument("nip")
+@json_option
+@click.pass_obj
+def client_show(context: Context, nip: str, as_json: bool) -> None:
+    """Jeden klient."""
+    from ksef_tui.services import contract
+
+    show_one(contract.client(context.office, context.operator, nip), as_json, client_line)
+
+
+@client.command("archive")
+@click.argument("nip")
+@click.pass_obj
+def client_archive(context: Context, nip: str) -> None:
+    """Zdejmuje klienta z list."""
+    from ksef_tui.services import clients
+
+    clients.archive(context.office, context.operator, clients.id_of(context.office, nip))
+
+
+@program.group()
+def identity() -> None:
+    """Profile biura: czyim certyfikatem podpisuje program."""
+
+
+@identity.command("add")
+@click.argument("label")
+@click.option("--certificate", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--key", "key_file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--pkcs12", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--password-stdin", is_flag=True, help="hasło w pierwszym wierszu stdin")
+@click.pass_obj
+def identity_add(
+    context: Context,
+    label: str,
+    certificate: Path | None,
+    key_file: Path | None,
+    pkcs12: Path | None,
+    password_stdin: bool,
+) -> None:
+    """Dodaje profil z plików certyfikatu i klucza."""
+    from ksef_tui.services import identities
+
+    if (pkcs12 is None) == (certificate is None or key_file is None):
+        raise click.UsageError("Podaj --certificate i --key, albo --pkcs12.")
+    main_file = pkcs12 or certificate
+    assert main_file is not None
+    password = Secret(sys.stdin.readline().rstrip("\r\n")) if password_stdin else None
+    certificate_bytes, key_bytes = read_file(main_file), read_file(key_file) if key_file else None
+    try:
+        identities.add(context.office, context.operator, label, certificate_bytes, key_bytes, password)
+    except Problem as problem:
+        if problem.code != "wrong_password" or password_stdin or not sys.stdin.isatty():
+            raise
+        typed = Secret(click.prompt("Hasło do klucza", hide_input=True, err=True))
+        identities.add(context.office, context.operator, label, certificate_bytes, key_bytes, typed)
+
+
+@identity.command("list")
+@limit_option
+@json_option
+@click.pass_obj
+def identity_list(context: Context, limit: int, as_json: bool) -> None:
+    """Profile biura."""
+    from ksef_tui.services import contract
+
+    show(
+        contract.identities(context.office, context.operator, limit),
+        as_json,
+        lambda r: f"{r['label']}  {r['subject']}  {r['name']}  ważny do {r['valid_to'][:10]}",
+    )
+
+
+@identity.command("remove")
+@click.argument("label")
+@click.pass_obj
+def identity_remove(context: Context, label: str) -> None:
+    """Usuwa profil i niszczy jego klucz."""
+    from ksef_tui.services import identities
+
+    identities.remove(context.office, context.operator, label)

@@ -1,0 +1,198 @@
+"""Commands about invoices, the queue and receipts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ksef_tui.cli.shared import (
+    Context,
+    fail,
+    json_option,
+    limit_option,
+    plain,
+    program,
+    queue_line,
+    show,
+    show_one,
+)
+
+
+@program.group()
+def invoice() -> None:
+    """Faktury."""
+
+
+@invoice.command("check")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@json_option
+@click.pass_obj
+def invoice_check(context: Context, paths: Sequence[Path], as_json: bool) -> None:
+    """Sprawdza pliki; niczego nie zapisuje."""
+    from ksef_tui.services import contract, importing
+
+    rows = importing.check_paths(context.office, paths)
+    show([contract.import_row(r) for r in rows], as_json, import_line)
+    if any(r.is_bad for r in rows):
+        raise click.exceptions.Exit(1)
+
+
+@invoice.command("import")
+@click.argument("nip")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
+@json_option
+@click.pass_obj
+def invoice_import(context: Context, nip: str, paths: Sequence[Path], as_json: bool) -> None:
+    """Importuje pliki XML, katalogi i archiwa ZIP; - czyta jedną fakturę ze stdin."""
+    from ksef_tui.services import clients, contract, importing
+
+    office, operator = context.office, context.operator
+    client_id = clients.id_of(office, nip)
+    rows: list[importing.ImportRow] = []
+    for path in paths:
+        if str(path) == "-":
+            rows.append(importing.import_bytes(office, operator, client_id, "-", sys.stdin.buffer.read()))
+        else:
+            rows += importing.import_paths(office, operator, client_id, [path])
+    show([contract.import_row(r) for r in rows], as_json, import_line)
+    if any(r.is_bad for r in rows):
+        raise click.exceptions.Exit(1)
+
+
+def import_line(row: dict[str, Any]) -> str:
+    """An imported file for people."""
+    what = row["state"] or "nie odczytano"
+    return f"{row['file']}  {row['number'] or '–'}  {what}" + "".join(
+        f"\n    {e}" for e in (*row["errors"], *row["warnings"])
+    )
+
+
+@invoice.command("show")
+@click.argument("invoice_id", type=int, metavar="ID")
+@json_option
+@click.pass_obj
+def invoice_show(context: Context, invoice_id: int, as_json: bool) -> None:
+    """Jedna faktura z przebiegiem zdarzeń."""
+    from ksef_tui.services import contract
+
+    show_one(contract.invoice(context.office, context.operator, invoice_id), as_json, invoice_text)
+
+
+def invoice_text(row: dict[str, Any]) -> str:
+    """An invoice for people."""
+    return "\n".join([queue_line(row), *(f"  {t['at']}  {t['who'] or '·'}  {t['text']}" for t in row["timeline"])])
+
+
+@invoice.command("export")
+@click.argument("ids", nargs=-1, required=True, type=int, metavar="ID...")
+@click.option("--to", "folder", required=True, type=click.Path(path_type=Path, file_okay=False))
+@click.pass_obj
+def invoice_export(context: Context, ids: Sequence[int], folder: Path) -> None:
+    """Zapisuje dokumenty faktur bajt w bajt."""
+    from ksef_tui.services import exporting
+
+    for path in exporting.export_invoices(context.office, context.operator, ids, folder):
+        click.echo(str(path))
+
+
+@program.group()
+def queue() -> None:
+    """Kolejka faktur wychodzących."""
+
+
+@queue.command("list")
+@click.option("--client", "nip", help="NIP klienta")
+@click.option("--state", help="kod stanu")
+@limit_option
+@json_option
+@click.pass_obj
+def queue_list(context: Context, nip: str | None, state: str | None, limit: int, as_json: bool) -> None:
+    """Faktury, najnowsze najpierw."""
+    from ksef_tui.services import contract
+
+    show(contract.queue(context.office, context.operator, nip=nip, state=state, limit=limit), as_json, queue_line)
+
+
+@queue.command("approve")
+@click.argument("ids", nargs=-1, type=int, metavar="[ID]...")
+@click.option("--client", "nip", help="wszystkie czekające faktury klienta")
+@click.option("--all", "everything", is_flag=True, help="wszystkie czekające faktury")
+@click.option("--expect", type=int, help="dokładna liczba faktur; wymagana na preprod i production")
+@json_option
+@click.pass_obj
+def queue_approve(
+    context: Context, ids: Sequence[int], nip: str | None, everything: bool, expect: int | None, as_json: bool
+) -> None:
+    """Zatwierdza czekające faktury: to wystawienie w imieniu klienta."""
+    from ksef_tui.services import approving, clients
+
+    if [bool(ids), bool(nip), everything].count(True) != 1:
+        raise click.UsageError("Podaj ID, --client NIP albo --all.")
+    office, operator = context.office, context.operator
+    if not ids:
+        ids = approving.waiting_ids(office, operator, clients.id_of(office, nip) if nip else None)
+        if office.environment.real and expect is None:
+            raise click.UsageError("Na tym środowisku podaj --expect z dokładną liczbą faktur.")
+    if expect is not None and expect != len(ids):
+        fail(f"Do zatwierdzenia jest {len(ids)}, a nie {expect} – niczego nie zatwierdzono.")
+    end_with_result(approving.approve(office, operator, ids), as_json)
+
+
+def queue_act(name: str, help_text: str) -> None:
+    """The commands that do one thing to given invoices."""
+
+    @queue.command(name, help=help_text)
+    @click.argument("ids", nargs=-1, required=True, type=int, metavar="ID...")
+    @json_option
+    @click.pass_obj
+    def act(context: Context, ids: Sequence[int], as_json: bool) -> None:
+        from ksef_tui.services import approving
+
+        end_with_result(getattr(approving, name)(context.office, context.operator, ids), as_json)
+
+
+for _name, _help in (
+    ("recall", "Cofa zatwierdzenie, póki nic nie wyszło."),
+    ("hold", "Wstrzymuje faktury."),
+    ("release", "Zwalnia wstrzymane i zablokowane; sprawdza je od nowa."),
+    ("withdraw", "Wycofuje faktury: nie zostaną wysłane."),
+    ("retry", "Ponawia odrzucone, gdy ponowienie może pomóc."),
+):
+    queue_act(_name, _help)
+
+
+def end_with_result(result: Any, as_json: bool) -> None:
+    """Tell what was done and what was not; 1 if anything was refused."""
+    if as_json:
+        refused = [{"id": i, "reason": why} for i, why in result.refused]
+        click.echo(json.dumps({"done": result.done, "refused": refused}, ensure_ascii=False))
+    else:
+        click.echo(f"zrobiono: {result.done}")
+    for _, why in result.refused:
+        click.echo(plain(why), err=True)
+    if result.refused:
+        raise click.exceptions.Exit(1)
+
+
+@program.group()
+def upo() -> None:
+    """Urzędowe poświadczenia odbioru."""
+
+
+@upo.command("export")
+@click.option("--client", "nip", help="NIP klienta")
+@click.option("--month", help="miesiąc wystawienia, RRRR-MM")
+@click.option("--to", "folder", required=True, type=click.Path(path_type=Path, file_okay=False))
+@click.pass_obj
+def upo_export(context: Context, nip: str | None, month: str | None, folder: Path) -> None:
+    """Zapisuje UPO jako <numer KSeF>.xml."""
+    from ksef_tui.services import clients, exporting
+
+    client_id = clients.id_of(context.office, nip) if nip else None
+    count = exporting.export_upos(context.office, context.operator, folder, client_id=client_id, month=month)
+    click.echo(f"zapisano UPO: {count}", err=True)

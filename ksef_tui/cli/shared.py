@@ -1,0 +1,150 @@
+"""What all commands share: whose office, who works, how answers are printed and how a Problem ends (contract.md)."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from ksef_tui.domain.problems import Problem
+from ksef_tui.domain.secret import Secret
+
+if TYPE_CHECKING:
+    from ksef_tui.domain.roles import Operator
+    from ksef_tui.services.office import Office
+
+json_option = click.option("--json", "as_json", is_flag=True, help="wynik jako JSON")
+limit_option = click.option("--limit", type=click.IntRange(min=0), default=1000, show_default=True, help="0: wszystko")
+
+
+@dataclass
+class Context:
+    """Whose office, and who works."""
+
+    data_dir: Path | None
+    login: str | None
+
+    @property
+    def directory(self) -> Path:
+        """The data directory in force."""
+        from ksef_tui.compose import default_data_dir
+
+        return self.data_dir or default_data_dir()
+
+    @property
+    def login_or_user(self) -> str:
+        """The operator's login: as given, else the Unix user."""
+        return self.login or getpass.getuser()
+
+    @cached_property
+    def office(self) -> Office:
+        """The office; a passphrase comes from systemd or is asked for."""
+        from ksef_tui.compose import open_office
+
+        return open_office(self.directory, ask_passphrase=ask_passphrase if sys.stdin.isatty() else None)
+
+    @cached_property
+    def operator(self) -> Operator:
+        """Who acts; an unknown login is refused."""
+        from ksef_tui.services.office import operator_named
+
+        return operator_named(self.office, self.login_or_user)
+
+
+def ask_passphrase() -> Secret:
+    """The office's passphrase, typed without echo."""
+    return Secret(click.prompt("Hasło biura", hide_input=True, err=True))
+
+
+class Program(click.Group):
+    """The group of commands: a Problem is one Polish line on stderr and ends with 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Problem as problem:
+            fail(problem.message)
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        for stream in (sys.stdout, sys.stderr):  # UTF-8 whatever the locale (contract)
+            reconfigure = getattr(stream, "reconfigure", None)
+            if reconfigure is not None:
+                reconfigure(encoding="utf-8", errors="replace")
+        try:
+            return super().main(*args, **kwargs)
+        except BrokenPipeError:  # the reader went away, like `head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+
+
+def fail(message: str) -> NoReturn:
+    """One line on stderr, exit status 1."""
+    click.echo(plain(message), err=True)
+    raise click.exceptions.Exit(1)
+
+
+def plain(text: str) -> str:
+    """One line without control characters: what came from outside cannot steer the terminal."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+@click.group(cls=Program, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="katalog biura (KSEF_TUI_DATA_DIR)")
+@click.option("--operator", "login", help="login operatora; domyślnie użytkownik systemu")
+@click.version_option(package_name="ksef-tui")
+@click.pass_context
+def program(ctx: click.Context, data_dir: Path | None, login: str | None) -> None:
+    """ksef-tui: biuro rachunkowe autoryzuje klientów w KSeF i wysyła ich faktury."""
+    ctx.obj = Context(data_dir, login)
+    if ctx.invoked_subcommand is None:
+        from ksef_tui.tui.app import run
+
+        sys.exit(run(ctx.obj.office, ctx.obj.operator))
+
+
+def client_line(row: dict[str, Any]) -> str:
+    """A client for people."""
+    waits = f"  {row['waiting']} do zatw." if row.get("waiting") else ""
+    stands = f"  {row['stuck']} stoi" if row.get("stuck") else ""
+    return f"{row['nip']}  {row['name']}  {row['status']}{waits}{stands}{'  ' + row['reason'] if row['reason'] else ''}"
+
+
+def queue_line(row: dict[str, Any]) -> str:
+    """An invoice in the queue for people."""
+    tail = row["ksef_number"] or row["reason"]
+    return f"{row['id']}  {row['client']}  {row['number']}  {row['gross']} {row['currency']}  {row['state']}  {tail}"
+
+
+def show(rows: Iterable[dict[str, Any]], as_json: bool, line: Callable[[dict[str, Any]], str]) -> None:
+    """A list: an array of objects, or a line for each."""
+    if as_json:
+        click.echo(json.dumps(list(rows), ensure_ascii=False, indent=1))
+        return
+    for row in rows:
+        click.echo("\n".join(plain(part) for part in line(row).split("\n")))
+
+
+def show_one(row: dict[str, Any], as_json: bool, line: Callable[[dict[str, Any]], str]) -> None:
+    """One object, or its lines."""
+    if as_json:
+        click.echo(json.dumps(row, ensure_ascii=False, indent=1))
+    else:
+        click.echo("\n".join(plain(part) for part in line(row).split("\n")))
+
+
+def read_file(path: Path) -> bytes:
+    """A small file's bytes. Raises Problem."""
+    try:
+        if path.stat().st_size > 1_000_000:
+            raise Problem("too_big", f"{path}: to nie wygląda na certyfikat ani klucz, plik jest za duży.")
+        return path.read_bytes()
+    except OSError as error:
+        raise Problem("no_file", f"Nie można odczytać {path}: {error.strerror}.") from error
