@@ -57,7 +57,7 @@ class Fields:
             raise invalid(self.name(field), "wartość ma nieprawidłowy typ.")
         return value
 
-    def text(self, field: str, shortest: int = 0, longest: int = 1_000_000) -> str:
+    def text(self, field: str, shortest: int = 0, longest: int = 50_000_000) -> str:
         """A string of this length."""
         value: str = self._need(field, str)
         if not shortest <= len(value) <= longest:

@@ -73,7 +73,7 @@ class Sandbox:
     """Calls below /v2, and the sandbox's own switches."""
 
     def __init__(self, url: str):
-        self.http = httpx.Client(base_url=url, timeout=PATIENCE, trust_env=False)
+        self.http = httpx.Client(base_url=url, timeout=PATIENCE, trust_env=False, verify=False)
 
     def close(self) -> None:
         self.http.close()
