@@ -7,6 +7,7 @@ import math
 import time
 from bisect import bisect_right
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 from ksef_tui.sandbox.errors import TooManyRequests
@@ -43,9 +44,10 @@ OVERRIDABLE = tuple(g for g in PRODUCTION if not g.endswith("Close") and g not i
 class Limiter:
     """Counts the accepted requests of the last hour; held in memory, a restart forgets them."""
 
-    def __init__(self, state: State, *, enforced: bool) -> None:
+    def __init__(self, state: State, *, enforced: bool, clock: Callable[[], float] = time.monotonic) -> None:
         self._state = state
         self._enforced = enforced
+        self._clock = clock
         self._seen: dict[tuple[str, ...], list[float]] = defaultdict(list)
         self._blocked: dict[tuple[str, ...], float] = {}
         self.refused = 0
@@ -63,7 +65,7 @@ class Limiter:
         limits = self.effective(context).get(group, PRODUCTION[group])
         if limits == (_UNLIMITED,) * 3:
             return
-        now = time.monotonic()
+        now = self._clock()
         # `other` is one limit, but every endpoint has its own counter.
         key = (context, address, group, endpoint if group == OTHER else "")
         until = self._blocked.get(key, 0.0)

@@ -16,6 +16,10 @@ from sandbox_crypto import Identity, auth_document, b64, encrypt, random_key, se
 PATIENCE = 15.0
 
 
+class DidNotStart(Exception):
+    """The process ended with this status instead of saying where it listens."""
+
+
 class Process:
     """`python -m ksef_tui.sandbox` on a free port."""
 
@@ -31,7 +35,8 @@ class Process:
         )
         assert self._child.stdout is not None
         self.url = self._child.stdout.readline().strip()
-        assert self.url.startswith("http://127.0.0.1:"), f"no address but {self.url!r}"
+        if not self.url.startswith("http://127.0.0.1:"):
+            raise DidNotStart(self._end())
 
     def kill(self) -> None:
         """As the power cut does."""
