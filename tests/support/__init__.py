@@ -1,0 +1,1 @@
+"""What the tests of the store, the services, the worker and the commands share."""
