@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from lxml import etree
 
 _NS = "{http://crd.gov.pl/wzor/2025/06/25/13775/}"
+_SPACES = " \t\r\n"
 _IDENTITY = "DaneIdentyfikacyjne"
 _KINDS = {
     "VAT": "Vat",
@@ -30,7 +32,8 @@ class Document:
         self._body = self._part(self._root, "Fa")
         seller = self._part(self._root, "Podmiot1", _IDENTITY)
         self.seller = self._text(seller, "NIP")
-        self.number = " ".join(self._text(self._body, "P_2").split())
+        # Collapsed as the schema's token type is: spaces of XML only, a hard space is a character like others.
+        self.number = re.sub(f"[{_SPACES}]+", " ", self._text(self._body, "P_2"))
         self.kind = self._text(self._body, "RodzajFaktury")
         self.issued = date.fromisoformat(self._text(self._body, "P_1"))
         self.has_attachment = self._root.find(f"{_NS}Zalacznik") is not None
@@ -45,7 +48,7 @@ class Document:
 
     @staticmethod
     def _text(element: etree._Element, *path: str) -> str:
-        return (element.findtext("/".join(_NS + name for name in path)) or "").strip()
+        return (element.findtext("/".join(_NS + name for name in path)) or "").strip(_SPACES)
 
     def all_nips(self) -> list[str]:
         """Every NIP whose check digit KSeF looks at, also the one inside an InternalId of a third party."""

@@ -60,6 +60,8 @@ class Fields:
     def text(self, field: str, shortest: int = 0, longest: int = 50_000_000) -> str:
         """A string of this length."""
         value: str = self._need(field, str)
+        if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+            raise invalid(self.name(field), "wartość nie jest poprawnym tekstem.")
         if not shortest <= len(value) <= longest:
             raise invalid(self.name(field), f"długość musi być od {shortest} do {longest} znaków.")
         return value

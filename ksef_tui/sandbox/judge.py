@@ -32,6 +32,7 @@ DESCRIPTIONS = {
     435: "Błąd odszyfrowania pliku",
     440: "Duplikat faktury",
     450: "Błąd weryfikacji semantyki dokumentu faktury",
+    500: "Nieznany błąd (500)",
 }
 _MAIN = "schemat_FA(3)_v1-0E.xsd"
 _MOST_DETAILS = 10

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import sqlite3
 import time
 
@@ -19,7 +20,10 @@ from ksef_tui.sandbox.quota import context_limits
 from ksef_tui.sandbox.sessions import ONLINE
 from ksef_tui.sandbox.web import Sandbox
 
+_log = logging.getLogger(__name__)
+
 UPO_PAGE = 10_000
+_RETRY_S = 0.5
 _SLICE_S = 0.02
 _CHUNK = 50
 
@@ -36,7 +40,12 @@ class Processor:
         """Work until cancelled: at once when a request may have brought something, else when something is due."""
         while True:
             self._sandbox.wake.clear()
-            more = self.advance()
+            try:
+                more = self.advance()
+            except sqlite3.Error:
+                _log.exception("processing")
+                await asyncio.sleep(_RETRY_S)
+                continue
             if more:
                 await asyncio.sleep(0)
                 continue
@@ -90,9 +99,7 @@ class Processor:
 
     def _settle(self, row: sqlite3.Row) -> None:
         try:
-            if row["key"] is None:
-                raise Rejected(405)
-            plain, document = self._judge.examine(self._sent(row))
+            plain, document = self._examine(row)
             self._check_duplicate(document)
         except Rejected as rejected:
             self._state.run(
@@ -104,6 +111,18 @@ class Processor:
             )
         else:
             self._accept(row, plain, document)
+
+    def _examine(self, row: sqlite3.Row) -> tuple[bytes, Document]:
+        if row["key"] is None:
+            raise Rejected(405)
+        try:
+            return self._judge.examine(self._sent(row))
+        except Rejected:
+            raise
+        except Exception as error:
+            # One document that the sandbox cannot cope with must not stop the judging of all others.
+            _log.exception("invoice %s", row["ref"])
+            raise Rejected(500) from error
 
     def _sent(self, row: sqlite3.Row) -> Sent:
         context = (row["context_type"], row["context_value"])

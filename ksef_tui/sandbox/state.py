@@ -81,6 +81,7 @@ CREATE TABLE IF NOT EXISTS invoice (
 CREATE UNIQUE INDEX IF NOT EXISTS invoice_session ON invoice (session_ref, ordinal);
 CREATE INDEX IF NOT EXISTS invoice_due ON invoice (due) WHERE code IS NULL;
 CREATE INDEX IF NOT EXISTS invoice_waiting ON invoice (session_ref) WHERE code IS NULL;
+CREATE INDEX IF NOT EXISTS invoice_result ON invoice (session_ref, code);
 CREATE INDEX IF NOT EXISTS invoice_hash ON invoice (hash);
 CREATE UNIQUE INDEX IF NOT EXISTS invoice_key ON invoice (seller, kind, number) WHERE ksef_number IS NOT NULL;
 CREATE UNIQUE INDEX IF NOT EXISTS invoice_ksef_number ON invoice (ksef_number) WHERE ksef_number IS NOT NULL;

@@ -162,6 +162,7 @@ def endpoint(sandbox: Sandbox, operation: Endpoint, prefix: str) -> Callable[[Re
     template = f"{operation.method} {prefix}{operation.path}"
 
     async def serve(request: Request) -> Response:
+        """Faults first, then the operation; the answer is recorded before it can get lost."""
         body = await request.body()
         fault = next((f for f in (_strike(sandbox, name, request) for name in BEFORE) if f), None)
         if fault is not None:

@@ -23,8 +23,12 @@ class DidNotStart(Exception):
 class Process:
     """`python -m ksef_tui.sandbox` on a free port."""
 
-    def __init__(self, folder: Path, *, delay: int = 0, limits: str = "off", record: Path | None = None, port: int = 0):
-        arguments = ["--port", str(port), "--data-dir", str(folder), "--limits", limits, "--delay", str(delay)]
+    def __init__(
+        self, folder: Path, *, delay: int = 0, limits: str = "off", record: Path | None = None, host: str = ""
+    ):
+        arguments = ["--port", "0", "--data-dir", str(folder), "--limits", limits, "--delay", str(delay)]
+        if host:
+            arguments += ["--url-host", host]
         if record is not None:
             arguments += ["--record", str(record)]
         self._child = subprocess.Popen(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+
 import httpx
 import pytest
 from sandbox_client import DidNotStart, Sandbox, until
@@ -241,6 +244,33 @@ def test_a_power_cut_loses_nothing_that_was_answered(start):
     assert (final["status"]["code"], final["successfulInvoiceCount"]) == (200, 5)
     listed = again.get(f"/sessions/{session.ref}/invoices", token).json()["invoices"]
     assert [item["referenceNumber"] for item in listed] == refs
+    again.close()
+
+
+def test_time_ends_what_it_should(start, tmp_path):
+    """12 hours of a session, 7 days of a login's status, 30 days of an operation's: the clock is put back in the file."""
+    process = start(host="ksef.test")
+    ksef, me = Sandbox(process.url), nip()
+    login = ksef.start(seal(me), me)
+    token = ksef.redeem(login)["accessToken"]["token"]
+    session = ksef.open(token)
+    item = ksef.judged(token, invoice(me), session)
+    path = f"/sessions/{session.ref}/invoices/{item['referenceNumber']}"
+    assert ksef.get(path, token).json()["upoDownloadUrl"].startswith("http://ksef.test:")
+    operation = ksef.call("DELETE", f"/permissions/common/grants/{'0' * 36}", token).json()["referenceNumber"]
+    ksef.close()
+    assert process.stop() == 0
+    with contextlib.closing(sqlite3.connect(tmp_path / "data" / "sandbox.db")) as database, database:
+        hour = 3_600_000
+        database.execute("UPDATE session SET created = created - ?, valid_until = valid_until - ?", (13 * hour,) * 2)
+        database.execute("UPDATE authentication SET created = created - ?", (8 * 24 * hour,))
+        database.execute("UPDATE operation SET created = created - ?", (31 * 24 * hour,))
+    again = Sandbox(start().url)
+    status = again.get(f"/auth/{login.json()['referenceNumber']}", login.json()["authenticationToken"]["token"])
+    assert (status.status_code, status.headers["content-type"]) == (410, "application/problem+json")
+    assert again.get(f"/permissions/operations/{operation}", token).status_code == 410
+    read = lambda: again.get(f"/sessions/{session.ref}", token).json()["status"]["code"]  # noqa: E731
+    assert until(read, lambda code: code not in (100, 170)) == 200
     again.close()
 
 

@@ -114,6 +114,13 @@ def test_a_duplicate_points_to_the_original_over_sessions_and_contexts(ksef, com
     assert ksef.judged(ksef.owner(other), invoice(other, no))["status"]["code"] == 200
 
 
+def test_spaces_in_a_number_collapse_but_a_hard_space_does_not(ksef, company):
+    me, token, session = company
+    no = number()
+    found = [ksef.judged(token, invoice(me, text + no), session) for text in ("A ", "A  ", "A\u00a0")]
+    assert [item["status"]["code"] for item in found] == [200, 440, 200]
+
+
 def test_a_rejected_number_is_free_again(ksef, company):
     me, token, session = company
     no = number()

@@ -244,7 +244,8 @@ def test_tokens_are_redeemed_once_and_serve_one_purpose(ksef):
 
 def test_a_revoked_login_cannot_be_refreshed_but_its_access_token_lives_on(ksef):
     me = nip()
-    pair = ksef.redeem(ksef.start(seal(me), me))
+    started = ksef.start(seal(me), me)
+    pair = ksef.redeem(started)
     other = ksef.redeem(ksef.start(seal(me), me))["accessToken"]["token"]
     access, refresh = pair["accessToken"]["token"], pair["refreshToken"]["token"]
     listed = ksef.get("/auth/sessions", access).json()["items"]
@@ -252,6 +253,7 @@ def test_a_revoked_login_cannot_be_refreshed_but_its_access_token_lives_on(ksef)
     current = next(item["referenceNumber"] for item in listed if item["isCurrent"])
     assert ksef.call("DELETE", f"/auth/sessions/{current}", other).status_code == 204
     assert codes(ksef.post("/auth/token/refresh", refresh)) == 21301
+    assert ksef.outcome(started) == {"code": 425, "description": "Uwierzytelnienie unieważnione"}
     assert ksef.get("/rate-limits", access).status_code == 200
     assert len(ksef.get("/auth/sessions", other).json()["items"]) == 1
     assert ksef.call("DELETE", "/auth/sessions/current", other).status_code == 204
