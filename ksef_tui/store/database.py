@@ -145,9 +145,13 @@ def open_database(path: Path) -> Database:
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     database = Database(path)
-    if not path.exists() or _version(database) != len(STEPS):
-        with _file_lock(path.with_name(path.name + ".lock")):
-            _bring_up_to_date(database)
+    try:
+        if not path.exists() or _version(database) != len(STEPS):
+            with _file_lock(path.with_name(path.name + ".lock")):
+                _bring_up_to_date(database)
+    except BaseException:
+        database.close()
+        raise
     return database
 
 

@@ -11,16 +11,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from support import papers
-from support.companies import Paper, new_nip, seal
-from support.ministry import PATIENCE, Ministry
-
 from ksef_tui.compose import open_office
 from ksef_tui.domain.roles import Operator, Role
 from ksef_tui.domain.secret import Secret
 from ksef_tui.services import approving, authorising, clients, configuring, identities, importing, office
 from ksef_tui.services.worker import Worker, carry_out
 from ksef_tui.store import offices
+from support import papers
+from support.companies import Paper, new_nip, seal
+from support.ministry import PATIENCE, Ministry
 
 BOTH = ("InvoiceWrite", "InvoiceRead")
 LOGIN = "kierownik"

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 
-from support.companies import Paper, seal
-from support.ministry import PATIENCE, Ministry
-
 from ksef_tui.ksef import certificates, xades
 from ksef_tui.ksef.api import Access, KsefApi
 from ksef_tui.ksef.crypto import encrypt_invoice, encryption_info, new_session_key
 from ksef_tui.ksef.http import Call, Outcome
 from ksef_tui.ksef.models import FA3
 from ksef_tui.ksef.public_keys import KEY_ENCRYPTION, KeyRing
+from support.companies import Paper, seal
+from support.ministry import PATIENCE, Ministry
 
 
 class _Nobody:
