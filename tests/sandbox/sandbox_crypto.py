@@ -24,6 +24,8 @@ C14N = "http://www.w3.org/TR/2001/REC-xml-c14n-20010315"
 C14N11 = "http://www.w3.org/2006/12/xml-c14n11"
 SHA256 = "http://www.w3.org/2001/04/xmlenc#sha256"
 _MORE = "http://www.w3.org/2001/04/xmldsig-more#"
+XPATH = "http://www.w3.org/TR/1999/REC-xpath-19991116"
+FILTER2 = "http://www.w3.org/2002/06/xmldsig-filter2"
 PSS = "http://www.w3.org/2007/05/xmldsig-more#sha256-rsa-MGF1"
 
 
@@ -125,10 +127,13 @@ def _add(parent, tag, text=None, **attributes):
 
 def _reference(info, uri, octets, transforms, kind=None):
     reference = _add(info, f"{{{DS}}}Reference", URI=uri, **({"Type": kind} if kind else {}))
-    if transforms:
-        holder = _add(reference, f"{{{DS}}}Transforms")
-        for algorithm in transforms:
-            _add(holder, f"{{{DS}}}Transform", Algorithm=algorithm)
+    holder = _add(reference, f"{{{DS}}}Transforms")
+    for algorithm in transforms:
+        transform = _add(holder, f"{{{DS}}}Transform", Algorithm=algorithm)
+        if algorithm == XPATH:
+            _add(transform, f"{{{DS}}}XPath", "not(ancestor-or-self::ds:Signature)")
+        if algorithm == FILTER2:
+            _add(transform, f"{{{FILTER2}}}XPath", "/descendant::ds:Signature", Filter="subtract")
     _add(reference, f"{{{DS}}}DigestMethod", Algorithm=SHA256)
     _add(reference, f"{{{DS}}}DigestValue", sha(octets))
 
@@ -145,11 +150,16 @@ def sign(
     der_signature: bool = False,
     with_properties: bool = True,
     named: Identity | None = None,
+    enveloping: bool = False,
+    out: str = DS + "enveloped-signature",
 ) -> bytes:
-    """An enveloped XAdES-BES signature; the options are the forms that clients use, and a few that are wrong."""
+    """An enveloped (or enveloping) XAdES-BES signature; the options are the forms that clients use, and a few that are wrong."""
     root = etree.fromstring(text.encode())
     whole = etree.tostring(root.getroottree(), method="c14n", exclusive=method == EXC, with_comments=False)
-    signature = etree.SubElement(root, f"{{{DS}}}Signature", {"Id": "Signature"}, nsmap={"ds": DS})
+    if enveloping:
+        signature = etree.Element(f"{{{DS}}}Signature", {"Id": "Signature"}, nsmap={"ds": DS})
+    else:
+        signature = etree.SubElement(root, f"{{{DS}}}Signature", {"Id": "Signature"}, nsmap={"ds": DS})
     info = _add(signature, f"{{{DS}}}SignedInfo")
     value = _add(signature, f"{{{DS}}}SignatureValue")
     key_info = _add(signature, f"{{{DS}}}KeyInfo", Id="KeyInfo")
@@ -159,7 +169,13 @@ def sign(
         algorithm = _MORE + ("rsa-sha256" if isinstance(who.key, rsa.RSAPrivateKey) else "ecdsa-sha256")
     _add(info, f"{{{DS}}}CanonicalizationMethod", Algorithm=method)
     _add(info, f"{{{DS}}}SignatureMethod", Algorithm=algorithm)
-    _reference(info, "", whole, [DS + "enveloped-signature", method])
+    if enveloping:
+        payload = _add(signature, f"{{{DS}}}Object", Id="payload")
+        payload.append(root)
+        root = signature
+        _reference(info, "#payload", canonical(payload, method), [method])
+    else:
+        _reference(info, "", whole, [out, method])
     if with_properties:
         properties = _properties(signature, who, v2=v2, digest=cert_digest)
         kind = "http://uri.etsi.org/01903#SignedProperties"

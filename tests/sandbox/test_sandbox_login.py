@@ -16,7 +16,9 @@ from sandbox_crypto import (
     C14N11,
     DS,
     EXC,
+    FILTER2,
     PSS,
+    XPATH,
     auth_document,
     ec_key,
     identity,
@@ -26,6 +28,8 @@ from sandbox_crypto import (
     sign,
 )
 from sandbox_invoices import nip
+from signxml import SignatureMethod
+from signxml.xades import XAdESSigner
 
 PESEL = "85050512345"
 
@@ -55,6 +59,25 @@ def test_both_schemas_are_taken_and_rsa_pss_too(ksef, schema):
     me = nip()
     started = ksef.start(seal(me, rsa_key()), me, document={"schema": schema}, algorithm=PSS)
     assert ksef.outcome(started)["code"] == 200
+
+
+@pytest.mark.parametrize(
+    "form", [{"enveloping": True}, {"enveloping": True, "method": C14N}, {"out": XPATH}, {"out": FILTER2}]
+)
+def test_other_ways_to_place_and_cut_out_a_signature_are_taken(ksef, form):
+    me = nip()
+    assert ksef.outcome(ksef.start(seal(me), me, **form))["code"] == 200
+
+
+@pytest.mark.parametrize("key", [rsa_key, ec_key], ids=["rsa", "ec"])
+def test_signatures_of_signxml_are_taken(ksef, key):
+    me = nip()
+    who = seal(me, key())
+    method = SignatureMethod.RSA_SHA256 if key is rsa_key else SignatureMethod.ECDSA_SHA256
+    signer = XAdESSigner(signature_algorithm=method, digest_algorithm="sha256")
+    document = etree.fromstring(_text(ksef, me).encode())
+    content = etree.tostring(signer.sign(document, key=who.key, cert=[who.certificate]))
+    assert ksef.outcome(ksef.submit(content))["code"] == 200
 
 
 def _text(ksef, me, **document) -> str:
@@ -99,6 +122,24 @@ def _no_coverage(ksef, me):
     return etree.tostring(root)
 
 
+def _second_payload(ksef, me):
+    """An enveloping signature with another, unsigned document beside the signed one."""
+    root = etree.fromstring(sign(_text(ksef, me), seal(me), enveloping=True))
+    signed = root.find(f"{{{DS}}}Object")
+    extra = etree.fromstring(f'<Object xmlns="{DS}"/>')
+    extra.append(etree.fromstring(_text(ksef, nip()).encode()))
+    signed.append(extra[0])
+    return etree.tostring(root)
+
+
+def _same_id_twice(ksef, me):
+    """The Id that the signature names stands on two elements."""
+    root = etree.fromstring(sign(_text(ksef, me), seal(me), enveloping=True))
+    extra = etree.SubElement(root, f"{{{DS}}}Object", Id="payload")
+    extra.append(etree.fromstring(_text(ksef, nip()).encode()))
+    return etree.tostring(root)
+
+
 def _changed_time(ksef, me):
     return re.sub(rb"<xades:SigningTime>20\d\d", b"<xades:SigningTime>1999", sign(_text(ksef, me), seal(me)))
 
@@ -115,6 +156,8 @@ BAD_DOCUMENTS = {
     "a signature moved to another document": (_wrapped, 9105),
     "a signed document inside another": (_deeper, 9105),
     "a signature that does not cover the document": (_no_coverage, 9105),
+    "two payloads in one object": (_second_payload, 9105),
+    "two objects of one name": (_same_id_twice, 9105),
     "changed properties": (_changed_time, 9105),
     "no XAdES properties": (lambda k, m: sign(_text(k, m), seal(m), with_properties=False), 9105),
     "digest of another certificate": (lambda k, m: sign(_text(k, m), seal(m), cert_digest="A" * 43 + "="), 9105),
