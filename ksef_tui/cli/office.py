@@ -97,3 +97,46 @@ def config_set(context: Context, key: str, value: str) -> None:
     from ksef_tui.services import configuring
 
     configuring.change(context.office, context.operator, key, value)
+
+
+# ---- operators
+
+
+@program.group()
+def operator() -> None:
+    """Operatorzy: kto używa programu."""
+
+
+@operator.command("add")
+@click.argument("login")
+@click.argument("name")
+@click.option("--role", type=click.Choice(["admin", "accountant", "client"]), default="accountant", show_default=True)
+@click.option("--client", "nip", help="NIP firmy operatora-klienta")
+@click.pass_obj
+def operator_add(context: Context, login: str, name: str, role: str, nip: str | None) -> None:
+    """Dodaje operatora."""
+    from ksef_tui.domain.roles import Role
+    from ksef_tui.services import operators
+
+    operators.add(context.office, context.operator, login, name, Role(role), nip)
+
+
+@operator.command("list")
+@json_option
+@click.pass_obj
+def operator_list(context: Context, as_json: bool) -> None:
+    """Kto ma dostęp."""
+    from ksef_tui.services import operators
+
+    rows = operators.listed(context.office, context.operator)
+    show(rows, as_json, lambda r: f"{r['login']}  {r['name']}  {r['role']}  {r['client']}".rstrip())
+
+
+@operator.command("disable")
+@click.argument("login")
+@click.pass_obj
+def operator_disable(context: Context, login: str) -> None:
+    """Odbiera operatorowi dostęp."""
+    from ksef_tui.services import operators
+
+    operators.disable(context.office, context.operator, login)

@@ -38,6 +38,8 @@ class Act(StrEnum):
     INVOICE_EXPORT = "invoice.export"
     SETTING_CHANGE = "setting.change"
     BACKUP = "backup"
+    OPERATOR_ADD = "operator.add"
+    OPERATOR_DISABLE = "operator.disable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +53,12 @@ class Operator:
     client_id: int | None = None
 
 
-_OFFICE_ONLY = frozenset(
-    {Act.CLIENT_ADD, Act.CLIENT_ARCHIVE, Act.IDENTITY_ADD, Act.IDENTITY_REMOVE, Act.SETTING_CHANGE, Act.BACKUP}
-)
-_ADMIN_ONLY = frozenset({Act.IDENTITY_REMOVE, Act.SETTING_CHANGE, Act.BACKUP, Act.CLIENT_ARCHIVE})
+_ADMIN_ONLY = frozenset(
+    {
+        Act.IDENTITY_REMOVE, Act.SETTING_CHANGE, Act.BACKUP, Act.CLIENT_ARCHIVE, Act.OPERATOR_ADD, Act.OPERATOR_DISABLE,
+    }
+)  # fmt: skip
+_OFFICE_ONLY = _ADMIN_ONLY | {Act.CLIENT_ADD, Act.IDENTITY_ADD}
 
 ALLOWED: dict[Role, frozenset[Act]] = {
     Role.ADMIN: frozenset(Act),

@@ -83,7 +83,7 @@ class CallKeeper:
         now = self._office.clock().timestamp()
         mine = doing.get()
         limit = _less(limit_for(call.group, known), mine.reserve if mine else 0)
-        times = records.calls_since(self._office.db, context, name, now - HOUR)
+        times = records.calls_since(self._office.db, context, name, now - _window(limit)) if _window(limit) else []
         blocked = limits.blocked_until(self._office.db, context or "", name) - now
         wait = max(wait_needed(limit, times, now), blocked)
         if wait > PATIENCE and wait > blocked:
@@ -146,6 +146,15 @@ class CallKeeper:
                 row = connection.execute("SELECT context, limit_group FROM journal WHERE id = ?", (call_id,)).fetchone()
                 context = "" if row["limit_group"] == "anonymous" else row["context"]
                 limits.block(connection, context, row["limit_group"], now.timestamp() + outcome.retry_after)
+
+
+def _window(limit: RateLimit) -> float:
+    """How far back calls count, in seconds: the longest window that is limited."""
+    if limit.per_hour >= 0:
+        return HOUR
+    if limit.per_minute >= 0:
+        return 60.0
+    return 1.0 if limit.per_second >= 0 else 0.0
 
 
 def _less(limit: RateLimit, reserve: int) -> RateLimit:

@@ -217,7 +217,7 @@ def _sentence(office: Office, row: sqlite3.Row, state: AuthState) -> tuple[str, 
             if row["can_delegate"] or "Owner" in row["rights"]
             else "Bez delegacji: pracownicy biura nie zalogują się sami."
         )
-        return f"Biuro może wystawiać faktury w imieniu: {name}.", note
+        return f"Biuro może wystawiać faktury w imieniu klienta {name}", note
     if state is AuthState.EXPIRING:
         what = {AuthMethod.TOKEN: "Token KSeF", AuthMethod.EXTERNAL: "Logowanie"}.get(row["method"], "Certyfikat")
         return f"{what} działa do {until}; potem faktury staną.", "Odnów go albo wybierz inny sposób autoryzacji."

@@ -16,7 +16,7 @@ from ksef_tui.domain.invoices import INVOICE_BADGES, InvoiceState, UpoState
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Act, Operator, require
 from ksef_tui.domain.text import fold
-from ksef_tui.domain.times import from_text, to_text, warsaw
+from ksef_tui.domain.times import from_text, warsaw
 from ksef_tui.services.client_views import state_of
 from ksef_tui.services.office import Office
 from ksef_tui.services.views import InvoiceDetails, InvoiceLine, QueueFilter, QueueRow, TimelineRow
@@ -26,9 +26,10 @@ XML_SHOWN = 200_000  # characters
 LINES_SHOWN = 200
 
 _QUEUE = """
-SELECT v.*, c.nip, c.name AS client, c.paused, a.state AS auth_state, a.valid_until, s.reference AS session_reference
+SELECT v.*, c.nip, c.name AS client, c.paused, a.state AS auth_state, a.valid_until, s.reference AS session_reference,
+       i.operator_id AS personal_to
 FROM invoice v JOIN client c ON c.id = v.client_id JOIN authorization a ON a.client_id = v.client_id
-LEFT JOIN session s ON s.id = v.session_id
+LEFT JOIN session s ON s.id = v.session_id LEFT JOIN identity i ON i.id = a.identity_id
 WHERE v.id IN ({ids}) AND (:only IS NULL OR v.client_id = :only)
 """
 
@@ -134,9 +135,12 @@ def _hint(office: Office, row: sqlite3.Row, state: InvoiceState, send_after: dat
 
 
 def standing_reason(office: Office, row: sqlite3.Row, now: datetime) -> str:
-    """Why an approved invoice does not move, or empty. The row has `paused`, `auth_state`, `valid_until`, `nip`."""
+    """Why an approved invoice does not move, or empty. The row has `paused`, `auth_state`, `valid_until`, `nip`,
+    `approved_by`, and `personal_to`: whose personal certificate the client is authorised with."""
     if row["paused"]:
         return "wysyłka klienta wstrzymana"
+    if row["personal_to"] is not None and row["approved_by"] != row["personal_to"]:
+        return "klient ma certyfikat osobisty – wyśle tylko to, co zatwierdzi jego właściciel"
     auth = state_of(office, row["auth_state"], row["valid_until"], now)
     if auth is AuthState.RUNNING:
         return "łączenie z KSeF"
@@ -258,18 +262,10 @@ def approved_but_standing(office: Office, operator: Operator) -> list[tuple[str,
     """Clients whose approved invoices do not move: (NIP, name, how many, why)."""
     now = office.clock()
     rows = office.db.rows(
-        "SELECT c.id, c.nip, c.name, c.paused, a.state AS auth_state, a.valid_until, n.n FROM invoice_count n "
-        "JOIN client c ON c.id = n.client_id JOIN authorization a ON a.client_id = c.id "
-        "WHERE n.state = 'approved' AND n.n > 0 AND (:only IS NULL OR c.id = :only) ORDER BY c.name",
+        "SELECT c.nip, c.name, c.paused, a.state AS auth_state, a.valid_until, i.operator_id AS personal_to, v.approved_by, "
+        "count(*) AS n FROM invoice v JOIN client c ON c.id = v.client_id JOIN authorization a ON a.client_id = c.id "
+        "LEFT JOIN identity i ON i.id = a.identity_id WHERE v.state = 'approved' AND (:only IS NULL OR c.id = :only) "
+        "GROUP BY c.id, v.approved_by ORDER BY c.name",
         {"only": operator.client_id},
     )
     return [(r["nip"], r["name"], r["n"], why) for r in rows if (why := standing_reason(office, r, now))]
-
-
-def approved_since(office: Office, client_id: int) -> str | None:
-    """When the oldest approved invoice of a client may go out, as stored text; None when there is none."""
-    value: str | None = office.db.value(
-        "SELECT min(ifnull(send_after, ?)) FROM invoice WHERE client_id = ? AND state = 'approved'",
-        (to_text(office.clock()), client_id),
-    )
-    return value

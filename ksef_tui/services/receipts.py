@@ -16,6 +16,7 @@ from ksef_tui.services.turn import Turn
 from ksef_tui.store import documents, invoices, settings
 
 AT_A_TIME = 100
+MANY = 3  # receipts of one session from which its list is cheaper than asking for each
 FIRST_WAIT = timedelta(seconds=2)
 LONGEST_WAIT = timedelta(minutes=10)
 NOT_OURS = frozenset({"insufficient-resource-access", "missing-permissions"})
@@ -23,7 +24,9 @@ NOT_OURS = frozenset({"insufficient-resource-access", "missing-permissions"})
 
 async def fetch_receipts(turn: Turn) -> None:
     """Fetch what can be had now; what cannot is asked again later, ever more rarely."""
-    for row in invoices.without_upo(turn.office.db, turn.client_id, turn.now, AT_A_TIME):
+    rows = invoices.without_upo(turn.office.db, turn.client_id, turn.now, AT_A_TIME)
+    await _collect_addresses(turn, rows)
+    for row in rows:
         access = await login.access_for(turn)
         turn.doing.invoice_id = row["id"]
         try:
@@ -36,6 +39,27 @@ async def fetch_receipts(turn: Turn) -> None:
     )
     if soonest is not None:
         turn.come_back((from_text(soonest) - turn.now).total_seconds())
+
+
+async def _collect_addresses(turn: Turn, rows: list[sqlite3.Row]) -> None:
+    """Many receipts of one session: its list gives the addresses of all at the price of one question."""
+    wanted: dict[int, list[sqlite3.Row]] = {}
+    for row in rows:
+        if row["session_id"] is not None and not row["original_session"] and row["id"] not in turn.polls.upo_urls:
+            wanted.setdefault(row["session_id"], []).append(row)
+    for session_id, missing in wanted.items():
+        if len(missing) < MANY:
+            continue
+        access = await login.access_for(turn)
+        reference = turn.office.db.value("SELECT reference FROM session WHERE id = ?", (session_id,))
+        try:
+            items = {item.invoice_hash: item for item in await turn.api.session_invoices(access, reference)}
+        except Refused:  # then each is asked for by itself
+            continue
+        for row in missing:
+            item = items.get(hash_b64(row["sha256"]))
+            if item is not None and item.upo_download_url:
+                turn.polls.upo_urls[row["id"]] = item.upo_download_url
 
 
 async def _fetch(turn: Turn, access: Access, row: sqlite3.Row) -> None:

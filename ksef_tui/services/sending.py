@@ -38,7 +38,7 @@ UNSURE = "brak odpowiedzi KSeF – program sprawdza, nie wysyłaj ponownie"
 
 async def dispatch(turn: Turn) -> None:
     """Send what is due. Raises NotNow, NoAccess and KsefError; each invoice says for itself what became of it."""
-    due = invoices.due_to_send(turn.office.db, turn.client_id, turn.now, AT_A_TIME)
+    due = invoices.due_to_send(turn.office.db, turn.client_id, turn.now, AT_A_TIME, _only_approved_by(turn))
     if not due or turn.client["paused"]:
         return
     if len(due) == AT_A_TIME:
@@ -51,6 +51,15 @@ async def dispatch(turn: Turn) -> None:
         return
     for row in due:
         await _send_one(turn, access, session, row)
+
+
+def _only_approved_by(turn: Turn) -> int | None:
+    """A person's certificate signs only for what that person approved (design §2); an office's for everybody."""
+    owner: int | None = turn.office.db.value(
+        "SELECT i.operator_id FROM authorization a JOIN identity i ON i.id = a.identity_id WHERE a.client_id = ?",
+        (turn.client_id,),
+    )
+    return owner
 
 
 def _usable_session(turn: Turn) -> sqlite3.Row | None:
@@ -232,9 +241,7 @@ def _not_sent(turn: Turn, session: sqlite3.Row, invoice_id: int, attempt: int, e
 
 def _learn(turn: Turn, error: Exception) -> None:
     """What a refused call teaches about the authorisation."""
-    if isinstance(error, Unauthorized):
-        login.forget_access(turn)
-    elif isinstance(error, Refused) and error.reason_code == MISSING_PERMISSIONS:
+    if isinstance(error, Refused) and error.reason_code == MISSING_PERMISSIONS:
         login.lost_permission(turn, error)
 
 

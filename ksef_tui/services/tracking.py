@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from datetime import timedelta
 
-from ksef_tui.domain.invoices import InvoiceState
+from ksef_tui.domain.invoices import InvoiceState, UpoState
 from ksef_tui.domain.times import from_text, to_text
 from ksef_tui.ksef.api import Access
 from ksef_tui.ksef.codes import invoice_code, session_code
@@ -182,7 +182,10 @@ def apply(turn: Turn, row: sqlite3.Row, item: SessionInvoice) -> None:
         return
     act = "settle" if row["state"] == S.UNKNOWN else "track"
     if code == 200:
-        accept(turn, row, act, item.ksef_number, item.invoicing_mode, reference=item.reference_number)
+        accept(
+            turn, row, act, item.ksef_number, item.invoicing_mode,
+            reference=item.reference_number, upo_ready=bool(item.upo_download_url),
+        )  # fmt: skip
         if item.upo_download_url:
             turn.polls.upo_urls[row["id"]] = item.upo_download_url
     elif code == originals.DUPLICATE:
@@ -194,6 +197,9 @@ def apply(turn: Turn, row: sqlite3.Row, item: SessionInvoice) -> None:
         _move(turn, row, act, S.REJECTED, reason_code=str(code), reason=reason, reference=item.reference_number)
 
 
+UPO_SOON = timedelta(seconds=1)  # a receipt that is not there with the number is asked for a little later
+
+
 def accept(
     turn: Turn,
     row: sqlite3.Row,
@@ -203,7 +209,8 @@ def accept(
     *,
     reference: str,
     original_session: str = "",
-    upo: str = "none",
+    upo: UpoState = UpoState.NONE,
+    upo_ready: bool = True,
 ) -> None:
     """The invoice has a KSeF number. One that is not this seller's, or fails its checksum, is not believed."""
     parsed = parse_ksef_number(ksef_number)
@@ -214,7 +221,8 @@ def accept(
         return
     _move(
         turn, row, act, S.ACCEPTED, ksef_number=ksef_number, mode="offline" if mode == "Offline" else "online",
-        accepted_at=to_text(turn.now), reference=reference, original_session=original_session, upo=upo, next_look=None,
+        accepted_at=to_text(turn.now), reference=reference, original_session=original_session, upo=upo,
+        next_look=None if upo_ready else to_text(turn.now + UPO_SOON),
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from ksef_tui.domain.authorizations import CAN_SEND
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.times import from_text, to_text
+from ksef_tui.ksef.errors import Unauthorized
 from ksef_tui.services import login, receipts, sending, tracking
 from ksef_tui.services.calls import LEASE_SECONDS, CallKeeper, Doing, LeaseLost, NotNow, doing
 from ksef_tui.services.office import Office
@@ -203,6 +204,9 @@ async def one_pass(worker: Worker, client_id: int, polls: Polls) -> float | None
     token = doing.set(mine)
     try:
         await _steps(turn)
+    except Unauthorized:  # of whatever call: the token does not work any more, though its time has not come
+        login.forget_access(turn)
+        raise
     finally:
         doing.reset(token)
         leases.release(office.db, mine.lease or lease)
@@ -289,12 +293,15 @@ def anything_moves(office: Office) -> bool:
 
 _MOVING = """
 SELECT a.client_id, a.state, a.valid_until, c.paused,
-  (SELECT sum(n) FROM invoice_count n WHERE n.client_id = a.client_id AND n.state = 'approved') AS approved,
+  CASE WHEN i.operator_id IS NULL
+    THEN (SELECT sum(n) FROM invoice_count n WHERE n.client_id = a.client_id AND n.state = 'approved')
+    ELSE (SELECT count(*) FROM invoice v WHERE v.client_id = a.client_id AND v.state = 'approved' AND v.approved_by = i.operator_id)
+  END AS approved,
   (SELECT sum(n) FROM invoice_count n WHERE n.client_id = a.client_id
      AND n.state IN ('sending', 'unknown', 'processing')) AS on_wire,
   EXISTS (SELECT 1 FROM invoice v WHERE v.client_id = a.client_id AND v.state = 'accepted' AND v.upo IN ('none', 'late')) AS receipts,
   EXISTS (SELECT 1 FROM session s WHERE s.client_id = a.client_id AND s.state NOT IN ('finished', 'lost')) AS sessions
-FROM authorization a JOIN client c ON c.id = a.client_id
+FROM authorization a JOIN client c ON c.id = a.client_id LEFT JOIN identity i ON i.id = a.identity_id
 """
 
 

@@ -148,12 +148,14 @@ def ids_in_state(db: Database, state: InvoiceState, client_id: int | None = None
     return [row[0] for row in found]
 
 
-def due_to_send(db: Database, client_id: int, now: datetime, limit: int) -> list[sqlite3.Row]:
-    """Approved invoices of a client whose recall window has passed, oldest first."""
+def due_to_send(
+    db: Database, client_id: int, now: datetime, limit: int, approved_by: int | None = None
+) -> list[sqlite3.Row]:
+    """Approved invoices of a client whose recall window has passed, oldest first; of one operator's approval or of any."""
     return db.rows(
         "SELECT * FROM invoice WHERE client_id = ? AND state = 'approved' AND channel = 'interactive' "
-        "AND (send_after IS NULL OR send_after <= ?) ORDER BY id LIMIT ?",
-        (client_id, to_text(now), limit),
+        "AND (send_after IS NULL OR send_after <= ?) AND approved_by = ifnull(?, approved_by) ORDER BY id LIMIT ?",
+        (client_id, to_text(now), approved_by, limit),
     )
 
 

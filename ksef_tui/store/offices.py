@@ -51,6 +51,21 @@ def operator(db: Database, login: str) -> Operator | None:
     return None if row is None else Operator(row["id"], row["login"], row["name"], Role(row["role"]), row["client_id"])
 
 
+def operators(db: Database) -> list[sqlite3.Row]:
+    """The operators who may work, with the NIP of a `client` operator's company."""
+    return db.rows(
+        "SELECT o.*, c.nip FROM operator o LEFT JOIN client c ON c.id = o.client_id WHERE o.disabled_at IS NULL ORDER BY o.login"
+    )
+
+
+def disable_operator(connection: sqlite3.Connection, now: datetime, login: str) -> bool:
+    """Shut an operator out; False when there is none of that login."""
+    cursor = connection.execute(
+        "UPDATE operator SET disabled_at = ? WHERE login = ? AND disabled_at IS NULL", (to_text(now), login)
+    )
+    return cursor.rowcount == 1
+
+
 def insert_client(
     connection: sqlite3.Connection, now: datetime, nip: str, name: str, *, is_office: bool, keeper_id: int | None
 ) -> int:

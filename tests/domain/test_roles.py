@@ -28,6 +28,8 @@ upo.export         a k c
 invoice.export     a k c
 setting.change     a - -
 backup             a - -
+operator.add       a - -
+operator.disable   a - -
 """
 ROWS = [line.split() for line in TABLE.strip().splitlines()]
 
