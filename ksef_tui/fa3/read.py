@@ -6,8 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ksef_tui.domain.problems import Problem
 from ksef_tui.fa3 import raw
@@ -20,10 +19,22 @@ if TYPE_CHECKING:
 
 _N = f"{{{NAMESPACE}}}"
 _CUT = len(_N)
-_ROW = f"{_N}FaWiersz"
+_HEADER = f"{_N}Naglowek"
+_FORM = f"{_N}KodFormularza"
+_SELLER = f"{_N}Podmiot1"
+_BUYER = f"{_N}Podmiot2"
+_IDENTIFICATION = f"{_N}DaneIdentyfikacyjne"
 _FA = f"{_N}Fa"
+_CURRENCY = f"{_N}KodWaluty"
+_ISSUED = f"{_N}P_1"
 _NUMBER = f"{_N}P_2"
+_DUE = f"{_N}P_15"
+_NOTES = f"{_N}Adnotacje"
+_SELF_BILLING = f"{_N}P_17"
+_KIND = f"{_N}RodzajFaktury"
 _CORRECTED = f"{_N}DaneFaKorygowanej"
+_ROW = f"{_N}FaWiersz"
+_ATTACHMENT = f"{_N}Zalacznik"
 _AMOUNT = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,8})?")
 
 
@@ -59,101 +70,43 @@ class Line:
 
 
 class Document:
-    """A parsed invoice taken apart once for all that asks about it.
+    """A parsed invoice taken apart once for all that asks about it: the parts by their full names.
 
-    What is one value in the document is fetched by one XPath: making a Python object of each element on the way
-    would cost more than the schema's validation. `fa` holds the fields of `Fa` by their full names (of repeated
-    ones the last; `FaWiersz` stands there for all rows).
+    Of repeated parts the last is kept, of rows too. A Python object for an element costs as much as the schema's
+    look at it, so no more of them are made than are asked for.
     """
 
-    __slots__ = (
-        "buyer_has_address",
-        "buyer_name",
-        "buyer_nip",
-        "created",
-        "fa",
-        "form_code",
-        "has_attachment",
-        "more_parties",
-        "root",
-        "rows",
-        "schema_version",
-        "self_billing",
-        "seller_name",
-        "seller_nip",
-    )
+    __slots__ = ("buyer", "buyer_parts", "fa", "header", "root", "seller", "top")
 
     def __init__(self, root: etree._Element) -> None:
-        paths = _paths()
         self.root = root
-        self.fa: dict[str, etree._Element] = {}
-        for fa in root.iterchildren(_FA):
-            self.fa = {child.tag: child for child in fa}
-        values = paths.scalars(root).split(_SEPARATOR)
-        if len(values) != len(_SCALARS):  # one of them holds the separator, so it is none that the schema allows
-            values = [""] * len(_SCALARS)
-        self.seller_nip, self.buyer_nip, self.form_code, self.schema_version, self.created = values[:5]
-        self.self_billing = values[5] == "1"
-        self.has_attachment, self.buyer_has_address, self.more_parties = (value == "true" for value in values[6:9])
-        self.rows = int(values[9] or 0)
-        self.seller_name = paths.seller_name(root)
-        self.buyer_name = paths.buyer_name(root)
+        self.top = top = {part.tag: part for part in root}
+        self.header = {part.tag: part for part in top.get(_HEADER, ())}
+        self.fa = {part.tag: part for part in top.get(_FA, ())}
+        self.buyer_parts = {part.tag: part for part in top.get(_BUYER, ())}
+        self.buyer = _texts(self.buyer_parts.get(_IDENTIFICATION))
+        self.seller = identification(top[_SELLER]) if _SELLER in top else {}
 
     def field(self, name: str) -> str:
         """The text of a field of `Fa` without white space at its ends; empty when it is not there."""
         return text_of(self.fa.get(_N + name))
 
-    def net_of_rows(self) -> list[str]:
-        """`P_11` of each row that has one."""
-        return list(_paths().row_nets(self.root))
-
-    def net_of_rows_before(self) -> list[str]:
-        """`P_11` of each row that shows the state before a correction."""
-        return list(_paths().row_nets_before(self.root))
+    @property
+    def has_attachment(self) -> bool:
+        """Whether the invoice carries `Zalacznik`, which KSeF takes in batches only (facts §11)."""
+        return _ATTACHMENT in self.top
 
 
-# Values that cannot hold the separator in a valid invoice: numbers, dates, codes, truths.
-_SEPARATOR = "|"
-_SCALARS = (
-    "normalize-space(f:Podmiot1/f:DaneIdentyfikacyjne/f:NIP)",
-    "normalize-space(f:Podmiot2/f:DaneIdentyfikacyjne/f:NIP)",
-    "f:Naglowek/f:KodFormularza/@kodSystemowy",
-    "f:Naglowek/f:KodFormularza/@wersjaSchemy",
-    "normalize-space(f:Naglowek/f:DataWytworzeniaFa)",
-    "normalize-space(f:Fa/f:Adnotacje/f:P_17)",
-    "boolean(f:Zalacznik)",
-    "boolean(f:Podmiot2/f:Adres)",
-    "boolean(f:Podmiot3 | f:PodmiotUpowazniony)",
-    "count(f:Fa/f:FaWiersz)",
-)
-
-
-class _Paths:
-    """The compiled XPaths of a document's root."""
-
-    def __init__(self) -> None:
-        from lxml import etree
-
-        def path(expression: str) -> Any:
-            return etree.XPath(expression, namespaces={"f": NAMESPACE}, smart_strings=False)
-
-        self.scalars = path(f"concat({f', {_SEPARATOR!r}, '.join(_SCALARS)})")
-        self.seller_name = path("normalize-space(f:Podmiot1/f:DaneIdentyfikacyjne/f:Nazwa)")
-        self.buyer_name = path("normalize-space(f:Podmiot2/f:DaneIdentyfikacyjne/f:Nazwa)")
-        self.row_nets = path("f:Fa/f:FaWiersz/f:P_11/text()")
-        self.row_nets_before = path("f:Fa/f:FaWiersz[f:StanPrzed]/f:P_11/text()")
-
-
-@cache
-def _paths() -> _Paths:
-    return _Paths()
-
-
-def identification(party: etree._Element | None) -> dict[str, str]:
-    """`DaneIdentyfikacyjne` of a party: field name → text, white space at the ends dropped."""
-    for part in party.iterchildren(f"{_N}DaneIdentyfikacyjne") if party is not None else ():
-        return {child.tag[_CUT:]: text_of(child) for child in part}
+def identification(party: etree._Element) -> dict[str, str]:
+    """`DaneIdentyfikacyjne` of a party: field name → text, white space collapsed as the schema does."""
+    for part in party:
+        if part.tag == _IDENTIFICATION:
+            return _texts(part)
     return {}
+
+
+def _texts(parent: etree._Element | None) -> dict[str, str]:
+    return {child.tag[_CUT:]: " ".join((child.text or "").split()) for child in parent} if parent is not None else {}
 
 
 def facts_of(doc: Document) -> InvoiceFacts:
@@ -161,26 +114,28 @@ def facts_of(doc: Document) -> InvoiceFacts:
 
     Raises Problem("incomplete_invoice") when seller, number, date or amount are missing or unreadable.
     """
-    gross = amount(doc.field("P_15"))
-    issue_date = _day(doc.field("P_1"))
-    number = doc.fa[_NUMBER].text if _NUMBER in doc.fa else None
-    if not doc.seller_nip or not number or issue_date is None or gross is None:
+    fa, seller, buyer = doc.fa, doc.seller, doc.buyer
+    gross = amount(text_of(fa.get(_DUE)))
+    issue_date = _day(text_of(fa.get(_ISSUED)))
+    number = fa[_NUMBER].text if _NUMBER in fa else None
+    if not seller.get("NIP") or not number or issue_date is None or gross is None:
         raise Problem("incomplete_invoice", "Z faktury nie da się odczytać sprzedawcy, numeru, daty albo kwoty.")
+    form = doc.header.get(_FORM)
     return InvoiceFacts(
-        seller_nip=doc.seller_nip,
-        seller_name=doc.seller_name,
-        buyer_nip=doc.buyer_nip or None,
-        buyer=doc.buyer_name or _foreign_number(doc.root),
+        seller_nip=seller["NIP"],
+        seller_name=seller.get("Nazwa", ""),
+        buyer_nip=buyer.get("NIP") or None,
+        buyer=buyer.get("Nazwa") or _foreign_number(buyer),
         number=number,
-        kind=doc.field("RodzajFaktury"),
+        kind=text_of(fa.get(_KIND)),
         issue_date=issue_date,
         gross=gross,
-        currency=doc.field("KodWaluty"),
-        form_code=doc.form_code,
-        schema_version=doc.schema_version,
-        has_attachment=doc.has_attachment,
-        self_billing=doc.self_billing,
-        corrected_numbers=_corrected(doc) if _CORRECTED in doc.fa else (),
+        currency=text_of(fa.get(_CURRENCY)),
+        form_code=form.get("kodSystemowy", "") if form is not None else "",
+        schema_version=form.get("wersjaSchemy", "") if form is not None else "",
+        has_attachment=_ATTACHMENT in doc.top,
+        self_billing=_self_billing(fa.get(_NOTES)),
+        corrected_numbers=_corrected(doc) if _CORRECTED in fa else (),
     )
 
 
@@ -243,11 +198,17 @@ def _day(text: str) -> date | None:
         return None
 
 
-def _foreign_number(root: etree._Element) -> str:
-    buyer = identification(next(root.iterchildren(f"{_N}Podmiot2"), None))
+def _foreign_number(buyer: dict[str, str]) -> str:
     if "NrVatUE" in buyer:
         return buyer.get("KodUE", "") + buyer["NrVatUE"]
     return buyer.get("NrID", "")
+
+
+def _self_billing(notes: etree._Element | None) -> bool:
+    for note in notes if notes is not None else ():
+        if note.tag == _SELF_BILLING:
+            return text_of(note) == "1"
+    return False
 
 
 def _corrected(doc: Document) -> tuple[str, ...]:

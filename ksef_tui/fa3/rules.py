@@ -11,7 +11,7 @@ from ksef_tui.domain.invoices import normal_number
 from ksef_tui.domain.nip import has_right_check_digit, matches_ksef_pattern
 from ksef_tui.fa3.finding import Finding, line_of
 from ksef_tui.fa3.names import in_quotes
-from ksef_tui.fa3.read import Document, InvoiceFacts, identification
+from ksef_tui.fa3.read import Document, InvoiceFacts, identification, text_of
 from ksef_tui.fa3.schema import NAMESPACE
 
 if TYPE_CHECKING:
@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from lxml import etree
 
 _N = f"{{{NAMESPACE}}}"
+_FA = f"{_N}Fa"
 _P_1 = f"{_N}P_1"
+_ROW = f"{_N}FaWiersz"
+_ROW_NET = f"{_N}P_11"
+_ADDRESS = f"{_N}Adres"
+_CREATED = f"{_N}DataWytworzeniaFa"
 CORRECTIONS = frozenset({"KOR", "KOR_ZAL", "KOR_ROZ"})
 ADVANCES = frozenset({"ZAL", "KOR_ZAL"})
 
@@ -102,14 +107,15 @@ def warnings(doc: Document, facts: InvoiceFacts, *, today: date) -> tuple[Findin
             "Fa",
             fa[_P_1].getparent(),
         )
-    if not doc.buyer_has_address and facts.kind != "UPR":
-        warn("no_buyer_address", "Brakuje adresu nabywcy.", "Podmiot2", _party(doc, "Podmiot2"))
-    if not doc.created.endswith("Z") and not _ZONE.search(doc.created):
+    if _ADDRESS not in doc.buyer_parts and facts.kind != "UPR":
+        warn("no_buyer_address", "Brakuje adresu nabywcy.", "Podmiot2", doc.top[_N + "Podmiot2"])
+    created = doc.header[_CREATED]
+    if not _ZONE.search(text_of(created)):
         warn(
             "no_time_zone",
             "Data wytworzenia faktury (DataWytworzeniaFa) nie ma strefy czasowej (np. Z na końcu).",
             "Naglowek/DataWytworzeniaFa",
-            _party(doc, "Naglowek"),
+            created,
         )
     return tuple(found)
 
@@ -121,7 +127,7 @@ def _other_seller(doc: Document, facts: InvoiceFacts, client_nip: str) -> Findin
     )
     if facts.self_billing:
         message += " Samofakturowanie (P_17 = 1) nie jest w programie obsługiwane."
-    return Finding("other_seller", message, "Podmiot1/DaneIdentyfikacyjne/NIP", line_of(_party(doc, "Podmiot1")))
+    return Finding("other_seller", message, "Podmiot1/DaneIdentyfikacyjne/NIP", line_of(doc.top[_N + "Podmiot1"]))
 
 
 def _wrong_nips(doc: Document) -> Iterator[Finding]:
@@ -129,26 +135,20 @@ def _wrong_nips(doc: Document) -> Iterator[Finding]:
 
     A NIP that does not fit the schema's pattern is the schema's fault, said there.
     """
-    if doc.seller_nip and _fits_but_is_wrong(doc.seller_nip):
-        yield _wrong_nip("Podmiot1", doc.seller_nip, _party(doc, "Podmiot1"))
-    if doc.buyer_nip and _fits_but_is_wrong(doc.buyer_nip):
-        yield _wrong_nip("Podmiot2", doc.buyer_nip, _party(doc, "Podmiot2"))
-    if doc.more_parties:
-        for name in ("Podmiot3", "PodmiotUpowazniony"):
-            for party in doc.root.iterchildren(_N + name):
-                ids = identification(party)
-                nip = ids.get("NIP") or ids.get("IDWew", "")[:10]
-                if _fits_but_is_wrong(nip):
-                    yield _wrong_nip(name, nip, party)
+    for name, ids in (("Podmiot1", doc.seller), ("Podmiot2", doc.buyer)):
+        if "NIP" in ids and _fits_but_is_wrong(ids["NIP"]):
+            yield _wrong_nip(name, ids["NIP"], doc.top[_N + name])
+    for name in ("Podmiot3", "PodmiotUpowazniony"):
+        for party in doc.root.iterchildren(_N + name) if _N + name in doc.top else ():
+            ids = identification(party)
+            nip = ids.get("NIP") or ids.get("IDWew", "")[:10]
+            if _fits_but_is_wrong(nip):
+                yield _wrong_nip(name, nip, party)
 
 
-def _wrong_nip(name: str, nip: str, party: etree._Element | None) -> Finding:
+def _wrong_nip(name: str, nip: str, party: etree._Element) -> Finding:
     message = f"NIP {_PARTIES[name]} {nip} ma błędną cyfrę kontrolną – sprawdź, czy nie ma literówki."
     return Finding("bad_nip", message, f"{name}/DaneIdentyfikacyjne/NIP", line_of(party))
-
-
-def _party(doc: Document, name: str) -> etree._Element | None:
-    return next(doc.root.iterchildren(_N + name), None)
 
 
 @lru_cache(maxsize=4096)
@@ -179,22 +179,23 @@ def _sums(doc: Document, facts: InvoiceFacts) -> list[Finding]:
         elif not has_sums and facts.gross and facts.kind != "UPR":
             message = "Faktura nie ma sum netto (P_13) ani VAT (P_14), a ma kwotę."
             found.append(Finding("no_totals", message, "Fa/P_15", line_of(due)))
-    if not doc.rows and facts.kind in _NEED_ROWS:
-        found.append(Finding("no_rows", "Faktura nie ma żadnego wiersza.", "Fa", line_of(_party(doc, "Fa"))))
-    if doc.rows and has_sums and facts.kind in _ROWS_ADD_UP:
-        row_net = _net_of_rows(doc, facts.kind)
+    if _ROW not in doc.fa and facts.kind in _NEED_ROWS:
+        found.append(Finding("no_rows", "Faktura nie ma żadnego wiersza.", "Fa", line_of(doc.top[_FA])))
+    if _ROW in doc.fa and has_sums and facts.kind in _ROWS_ADD_UP:
+        row_net = _net_of_rows(doc.top[_FA], facts.kind)
         if row_net is not None and row_net != net:
             message = f"Wartości netto wierszy (P_11) dają {row_net}, a sumy netto (P_13) {net}."
-            found.append(Finding("rows_differ", message, "Fa/FaWiersz", line_of(_party(doc, "Fa"))))
+            found.append(Finding("rows_differ", message, "Fa/FaWiersz", line_of(doc.top[_FA])))
     return found
 
 
-def _net_of_rows(doc: Document, kind: str) -> Decimal | None:
+def _net_of_rows(fa: etree._Element, kind: str) -> Decimal | None:
     """The net value of all rows, rows of the state before a correction taken off; None when a row has none."""
-    nets = doc.net_of_rows()
-    if len(nets) != doc.rows:
+    nets = [Decimal(net.text or 0) for net in fa.iter(_ROW_NET)]
+    if len(nets) != sum(1 for _ in fa.iterchildren(_ROW)):
         return None
-    total = sum(map(Decimal, nets), Decimal(0))
+    total = sum(nets, Decimal(0))
     if kind == "KOR":
-        total -= 2 * sum(map(Decimal, doc.net_of_rows_before()), Decimal(0))
+        for mark in fa.iter(f"{_N}StanPrzed"):
+            total -= 2 * sum(Decimal(net.text or 0) for net in mark.itersiblings(_ROW_NET, preceding=True))
     return total

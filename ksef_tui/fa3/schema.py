@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 NAMESPACE = "http://crd.gov.pl/wzor/2025/06/25/13775/"
 
 _of_thread = threading.local()
+_compiling = threading.Lock()
+_TRIES = 5
 
 
 def hardened_parser(*, keep_instructions: bool = False) -> etree.XMLParser:
@@ -73,7 +75,7 @@ class Fa3Schema:
 
         reader = hardened_parser()
         reader.resolvers.add(Neighbours())
-        self._schema = etree.XMLSchema(etree.parse(str(place / MAIN_SCHEMA), reader))
+        self._schema = _compile(place / MAIN_SCHEMA, reader)
         self._parser = hardened_parser()
         self._fromstring = etree.fromstring
         self._main = place / MAIN_SCHEMA
@@ -95,6 +97,24 @@ class Fa3Schema:
     def field_names(self) -> frozenset[str]:
         """The names of all fields that the schema knows."""
         return frozenset(re.findall(r'<xsd:element name="(\w+)"', self._main.read_text("utf-8")))
+
+
+def _compile(main: Path, reader: etree.XMLParser) -> etree.XMLSchema:
+    """The compiled schema.
+
+    lxml asks a parser's resolvers through one document loader of the whole process, which every parse puts in place
+    and takes away. A parse that ends in another thread in the middle of a compilation takes the loader from under it
+    and the files that the schema names are not found. The files are known to be right (`locate`), so it is done again.
+    """
+    from lxml import etree
+
+    with _compiling:
+        for _ in range(_TRIES - 1):
+            try:
+                return etree.XMLSchema(etree.parse(str(main), reader))
+            except etree.XMLSchemaParseError:
+                continue
+        return etree.XMLSchema(etree.parse(str(main), reader))
 
 
 def schema(folder: Path | None = None) -> Fa3Schema:
