@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,30 +12,9 @@ from sandbox_client import Process, Sandbox
 sys.path.insert(0, str(Path(__file__).parents[1]))  # tests/openapi.py serves other folders too
 
 import openapi
+from sandbox_exchanges import disagreements
 
 Start = Callable[..., Process]
-
-
-def disagreements(record: Path, skip: int = 0) -> list[str]:
-    """What the document says against the recorded exchanges after the first `skip`.
-
-    Exempt are injected faults, URLs outside the API and requests that were wrong on purpose.
-    """
-    found: list[str] = []
-    for line in record.read_text("utf-8").splitlines()[skip:]:
-        entry = json.loads(line)
-        if entry["injected"] or not entry["path"].startswith("/v2/"):
-            continue
-        right = entry["status"] < 400
-        found += openapi.check_exchange(
-            entry["method"],
-            entry["path"],
-            entry["request_json"],
-            entry["status"],
-            entry["response_json"],
-            requests=right,
-        )
-    return found
 
 
 @pytest.fixture(scope="session")

@@ -223,6 +223,17 @@ def test_limits_can_be_set_for_a_context(ksef, company):
     assert ksef.get("/rate-limits", token).json() == shown
 
 
+def test_limits_of_certificates_can_be_set_for_a_subject(ksef, company):
+    token = company[1]
+    usual = {"enrollment": {"maxEnrollments": 300}, "certificate": {"maxCertificates": 100}}
+    assert ksef.get("/limits/subject", token).json() == usual
+    path = "/testdata/limits/subject/certificate"
+    assert ksef.post(path, token, {"certificate": {"maxCertificates": 1}}).status_code == 200
+    assert ksef.get("/limits/subject", token).json() == {**usual, "certificate": {"maxCertificates": 1}}
+    assert ksef.call("DELETE", path, token).status_code == 200
+    assert ksef.get("/limits/subject", token).json() == usual
+
+
 # restart
 
 

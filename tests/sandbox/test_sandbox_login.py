@@ -237,6 +237,8 @@ def test_a_linked_pesel_is_the_owner_and_a_dead_one_is_refused(ksef):
     assert ksef.post("/testdata/person", body=body).status_code == 200
     token = ksef.login(person(f"PNOPL-{PESEL}"), me)
     assert json.loads(claims(token)["per"]) == ["Owner"]
+    assert ksef.post("/testdata/person/remove", body={"nip": me}).status_code == 200
+    assert ksef.outcome(ksef.start(person(f"PNOPL-{PESEL}"), me))["code"] == 415
     body = {**body, "nip": dead, "pesel": "85050554321", "isDeceased": True}
     assert ksef.post("/testdata/person", body=body).status_code == 200
     assert ksef.outcome(ksef.start(person("PNOPL-85050554321"), dead))["code"] == 470

@@ -6,8 +6,8 @@ import json
 
 import openapi
 import pytest
-from conftest import disagreements
 from sandbox_client import Sandbox
+from sandbox_exchanges import disagreements
 from sandbox_invoices import invoice, nip
 
 pytestmark = pytest.mark.skipif(not openapi.available(), reason="the official OpenAPI document is not on this machine")
