@@ -13,7 +13,7 @@ from ksef_tui.domain.roles import Act, Operator, require
 from ksef_tui.domain.secret import Secret
 from ksef_tui.domain.times import from_text
 from ksef_tui.services.office import Office
-from ksef_tui.store import authorizations, offices, sessions
+from ksef_tui.store import authorizations, offices
 from ksef_tui.store.records import audit
 
 # What a login leaves behind and a new one must not find.
@@ -136,13 +136,13 @@ def _intend(office: Office, operator: Operator, client_id: int, intent: str, act
 
 
 def _refuse_while_on_the_wire(office: Office, client_id: int) -> None:
-    """Only who opened a session may read its results and UPOs (F23), so the identity changes when nothing is open."""
+    """Only who opened a session may read its results and UPOs (F23), so the identity changes when all are in."""
     waiting = office.db.value(
         "SELECT count(*) FROM invoice WHERE client_id = ? AND (state IN ('sending', 'unknown', 'processing') "
         "OR (state = 'accepted' AND upo IN ('none', 'late')))",
         (client_id,),
     )
-    if waiting or sessions.live(office.db, client_id):
+    if waiting:
         raise Problem(
             "on_the_wire",
             "Faktury tego klienta są w drodze albo czekają na UPO, a odebrać je może tylko ten, kto je wysłał. "

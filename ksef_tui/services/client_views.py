@@ -138,7 +138,7 @@ def _letters(row: sqlite3.Row) -> str:
         for letter, has in (
             ("W", owner or "InvoiceWrite" in rights),
             ("P", owner or "InvoiceRead" in rights),
-            ("D", bool(row["can_delegate"])),
+            ("D", owner or bool(row["can_delegate"])),
         )
         if has
     ]

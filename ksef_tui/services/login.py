@@ -129,7 +129,7 @@ async def _check(turn: Turn, row: sqlite3.Row) -> None:
         turn.come_back(wait.seconds)
         return
     old = AuthState(row["state"])
-    if verdict.reason_code == "unreachable" and old is not AuthState.FAILED:  # the weather says nothing about rights
+    if _is_weather(turn, row, verdict) and old is not AuthState.FAILED:  # it says nothing about rights
         with turn.office.db.write() as connection:
             authorizations.note(connection, turn.now, turn.client_id, old, intent="", reason=verdict.reason)
         return
@@ -345,6 +345,18 @@ async def _read_limits(turn: Turn, access: Access) -> None:
         )
 
 
+def _is_weather(turn: Turn, row: sqlite3.Row, verdict: Verdict) -> bool:
+    """Whether a failed login says nothing lasting: no answer, a fault of KSeF (500, 550), or "bad certificate" for one
+    that worked within a day and has not expired (F41)."""
+    code = verdict.reason_code
+    if code == "unreachable" or (
+        code.isdigit() and not auth_code(int(code)).lasting and verdict.state is AuthState.FAILED
+    ):
+        return True
+    worked = row["state"] in (AuthState.ACTIVE, AuthState.EXPIRING) and row["checked_at"] is not None
+    return code in ("460", "21115") and worked and turn.now - from_text(row["checked_at"]) < timedelta(days=1)
+
+
 # ---- what is written down
 
 
@@ -469,7 +481,7 @@ async def _logged_in_again(turn: Turn, row: sqlite3.Row) -> Access:
     if row["method"] not in (AuthMethod.CERTIFICATE, AuthMethod.TOKEN):
         raise NoAccess(row["state"])
     verdict = await _log_in(turn, row, show_steps=False)
-    if verdict.reason_code == "unreachable":
+    if _is_weather(turn, row, verdict):
         raise Unknown(verdict.reason, cause="timeout")
     _write_verdict(turn, row, "learn", AuthState(row["state"]), verdict)
     if verdict.tokens is None or verdict.state not in (*CAN_SEND, AuthState.READ_ONLY):

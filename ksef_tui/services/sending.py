@@ -14,7 +14,7 @@ from ksef_tui.domain.authorizations import CAN_SEND, AuthState
 from ksef_tui.domain.invoices import InvoiceState
 from ksef_tui.domain.secret import Secret
 from ksef_tui.domain.times import from_text, to_text
-from ksef_tui.ksef import claims
+from ksef_tui.ksef import claims, operations
 from ksef_tui.ksef.api import Access
 from ksef_tui.ksef.crypto import SessionKey, encrypt_invoice, encryption_info, new_session_key
 from ksef_tui.ksef.errors import KsefError, Limited, NotReachable, Refused, Unauthorized, Unknown
@@ -28,7 +28,9 @@ from ksef_tui.store import authorizations, documents, invoices, sessions
 
 FIRST_LOOK = 0.3  # seconds from a send to the first question about it
 AT_A_TIME = 50  # invoices taken up in one pass, so that the pass also tracks and closes
-SESSION_LIFE = timedelta(hours=11)  # KSeF's is 12 h
+SESSION_LIFE = timedelta(hours=11)  # no new invoices after that
+KSEF_CLOSES_AFTER = timedelta(hours=12)
+NO_SUCH_SESSION = 21173
 MISSING_PERMISSIONS = "missing-permissions"
 UNKNOWN_KEY = 21470
 # The session takes no more (facts §8.3): full, not there, closed or dead, temporarily unavailable. Nothing was taken.
@@ -75,6 +77,11 @@ def _usable_session(turn: Turn) -> sqlite3.Row | None:
 async def _open_session(turn: Turn, access: Access, *, retry: bool = True) -> sqlite3.Row | None:
     """A new session, its key sealed and committed before the call. None when KSeF cannot read our key (F20)."""
     certificate = await turn.keys.get(KEY_ENCRYPTION)
+    turn.doing.reserve = 1 + len([s for s in sessions.live(turn.office.db, turn.client_id) if s["state"] == "open"])
+    try:
+        await turn.ready(operations.OPEN_ONLINE)
+    finally:
+        turn.doing.reserve = 0
     key = new_session_key()
     seal_row = secrets.token_hex(8)
     subject = authorizations.get(turn.office.db, turn.client_id)["subject"]
@@ -93,7 +100,6 @@ async def _open_session(turn: Turn, access: Access, *, retry: bool = True) -> sq
                 "iv": key.iv,
             },
         )
-    turn.doing.reserve = 1 + len([s for s in sessions.live(turn.office.db, turn.client_id) if s["state"] == "open"])
     try:
         opened = await turn.api.open_online(access, FA3, encryption_info(key, certificate))
     except (KsefError, NotNow, LeaseLost) as error:
@@ -104,8 +110,6 @@ async def _open_session(turn: Turn, access: Access, *, retry: bool = True) -> sq
             return await _open_session(turn, access, retry=False)
         _learn(turn, error)
         raise
-    finally:
-        turn.doing.reserve = 0
     with turn.office.db.write() as connection:
         sessions.move(connection, session_id, "opening", "open", reference=opened.reference_number)
     return await _alive(turn, access, session_id)
@@ -117,7 +121,7 @@ async def _alive(turn: Turn, access: Access, session_id: int) -> sqlite3.Row | N
     try:
         status = (await turn.api.session_status(access, row["reference"])).status
     except Refused as refused:
-        if refused.code == 21173:  # "no such session" right after opening happens (F16): the send will tell
+        if refused.code == NO_SUCH_SESSION:  # "no such session" right after opening happens (F16): the send will tell
             return row
         raise
     if status.code < 400:
@@ -153,6 +157,7 @@ async def _send_one(turn: Turn, access: Access, session: sqlite3.Row, row: sqlit
         _block(turn, row, stop.code, stop.message)
         return
     encrypted = encrypt_invoice(documents.get(turn.office.db, row["sha256"]), session_key(turn, session))
+    await turn.ready(operations.SEND_INVOICE)
     attempt = row["attempts"] + 1
     if not _commit_intent(turn, session, row, attempt):
         return  # a person took it back in the last moment
@@ -277,14 +282,19 @@ async def close_idle(turn: Turn, idle: timedelta) -> None:
 
 
 async def close_now(turn: Turn, row: sqlite3.Row) -> None:
-    """One attempt to close a session that is `closing`. A session that KSeF does not know is closed as well."""
-    access = await login.access_for(turn)
-    try:
-        await turn.api.close_online(access, row["reference"])
-    except Refused as refused:
-        if refused.code != 21173:
-            _learn(turn, refused)
-            raise
+    """One attempt to close a session that is `closing`.
+
+    A session that KSeF does not know (any more), or that another subject opened, or that is past its 12 hours, is not
+    ours to close: KSeF closes it by itself (facts §8.1).
+    """
+    if age(turn, row["created_at"]) < KSEF_CLOSES_AFTER:
+        access = await login.access_for(turn)
+        try:
+            await turn.api.close_online(access, row["reference"])
+        except Refused as refused:
+            if refused.code != NO_SUCH_SESSION and refused.reason_code != "insufficient-resource-access":
+                _learn(turn, refused)
+                raise
     with turn.office.db.write() as connection:
         sessions.move(connection, row["id"], "closing", "closed", closed_at=to_text(turn.now))
 

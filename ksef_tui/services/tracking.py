@@ -17,13 +17,12 @@ from ksef_tui.ksef.models import SessionInvoice
 from ksef_tui.ksef.numbers import parse_ksef_number
 from ksef_tui.services import login, originals
 from ksef_tui.services.invoice_views import hash_b64
-from ksef_tui.services.sending import age, close_now
+from ksef_tui.services.sending import NO_SUCH_SESSION, age, close_now
 from ksef_tui.services.turn import Turn
 from ksef_tui.store import invoices, sessions
 
 S = InvoiceState
 FEW = 3  # up to so many are asked one by one, more by the session's list (F38)
-NO_SUCH_SESSION = 21173
 GIVE_UP_SESSION = timedelta(minutes=10)  # KSeF denies a session for so long before it counts as never opened (F16)
 INTERRUPTED = "program przerwany przy wysyłaniu – sprawdzam w KSeF, czy faktura dotarła"
 
@@ -57,7 +56,6 @@ async def follow(turn: Turn) -> None:
         turn.polls.session_at[session["id"]] = turn.now.timestamp() + again
         if _under_way(turn, session):
             turn.come_back(again)
-    await originals.settle(turn)
 
 
 def _sessions_under_way(turn: Turn) -> list[sqlite3.Row]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from ksef_tui.ksef.api import Access, KsefApi
+from ksef_tui.ksef.http import Order
+from ksef_tui.ksef.operations import Operation
 from ksef_tui.ksef.public_keys import KeyRing
 from ksef_tui.services.calls import CallKeeper, Doing
 from ksef_tui.services.office import Office
@@ -53,6 +55,10 @@ class Turn:
     def now(self) -> datetime:
         """The office's time, UTC."""
         return self.office.clock()
+
+    async def ready(self, operation: Operation) -> None:
+        """Wait until a call may leave, before its intent is written. Raises NotNow and LeaseLost."""
+        await self.keeper.before(Order(operation, context=self.nip).call())
 
     def come_back(self, seconds: float) -> None:
         """Ask for another pass in at most `seconds`."""

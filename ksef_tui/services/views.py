@@ -8,18 +8,20 @@ told who looks, and a `client` operator sees one company only.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from ksef_tui.domain.authorizations import AuthMethod, AuthState, AuthStep
 from ksef_tui.domain.invoices import InvoiceState, UpoState
 from ksef_tui.domain.roles import Operator
 from ksef_tui.domain.text import count_of
+from ksef_tui.domain.times import to_text
 from ksef_tui.services.office import Office
 from ksef_tui.store import leases
 from ksef_tui.store.records import recent_outcomes
 
 RECENT_SECONDS = 300  # how far back our calls tell whether KSeF works
+PROBLEM_SHOWN = 90  # seconds that a problem of the worker stays on screen after it was last met
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,14 +228,25 @@ def header(office: Office, operator: Operator) -> HeaderView:
 
 
 def _alarm(office: Office, operator: Operator) -> str:
-    """What every screen must say: KSeF has blocked clients (480, F27)."""
+    """What every screen must say: KSeF has blocked clients (480, F27), or sending has a problem of its own."""
     blocked = office.db.value(
         "SELECT count(*) FROM authorization WHERE state = 'blocked' AND (:only IS NULL OR client_id = :only)",
         {"only": operator.client_id},
     )
     if not blocked:
-        return ""
+        return _newest_problem(office) if operator.client_id is None else ""
     return "Ministerstwo zablokowało logowanie: " + count_of(blocked, "klient", "klienci", "klientów")
+
+
+def _newest_problem(office: Office) -> str:
+    """A problem that stopped a pass of the worker within the last minutes."""
+    since = to_text(office.clock() - timedelta(seconds=PROBLEM_SHOWN))
+    row = office.db.row(
+        "SELECT c.name, json_extract(a.detail, '$.text') AS text FROM audit a JOIN client c ON c.id = a.client_id "
+        "WHERE a.id > (SELECT max(id) FROM audit) - 200 AND a.act = 'program.problem' AND a.at > ? ORDER BY a.id DESC LIMIT 1",
+        (since,),
+    )
+    return f"{row['name']}: {row['text']}" if row is not None else ""
 
 
 def data_version(office: Office) -> int:

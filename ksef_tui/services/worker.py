@@ -9,21 +9,22 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ksef_tui.domain.authorizations import CAN_SEND
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.times import from_text, to_text
 from ksef_tui.ksef.errors import Unauthorized
-from ksef_tui.services import login, receipts, sending, tracking
+from ksef_tui.services import login, originals, receipts, sending, tracking
 from ksef_tui.services.calls import LEASE_SECONDS, CallKeeper, Doing, LeaseLost, NotNow, doing
 from ksef_tui.services.office import Office
 from ksef_tui.services.turn import NoAccess, Polls, Turn
 from ksef_tui.store import authorizations, leases, offices, settings
+from ksef_tui.store.records import audit
 
 if TYPE_CHECKING:
     from ksef_tui.ksef.api import KsefApi
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 LOOK_EVERY = 0.1  # seconds between looks at the database's version
 LOOK_ANYWAY = 5.0  # seconds after which everything is looked at, changed or not
 PRESENCE_SECONDS = 30.0  # how long the sign "somebody sends" outlives its last renewal
-LONGEST_BACKOFF = 60.0
+LONGEST_BACKOFF = 30.0
 
 # Clients that may have something to do. Only indexed rows are touched.
 _CLIENTS_WITH_WORK = """
@@ -106,6 +107,8 @@ class Worker:
         for table, column in (("invoice", "client_id"), ("authorization", "client_id"), ("client", "id")):
             for row in self.office.db.rows(f"SELECT DISTINCT {column} FROM {table} WHERE change_seq > ?", (self._seq,)):  # noqa: S608
                 self.clients.setdefault(row[0], Client()).next_at = 0.0
+        for row in authorizations.with_intent(self.office.db):  # a person waits for it: now, whatever failed before
+            self.clients.setdefault(row["client_id"], Client()).not_before = 0.0
         self._seq = newest_seq(self.office)
 
     def _start_due(self) -> None:
@@ -141,10 +144,6 @@ class Worker:
         loop = asyncio.get_running_loop()
         try:
             wanted = await one_pass(self, client_id, client.polls)
-        except NotNow as wait:
-            client.next_at = loop.time() + wait.seconds
-            client.not_before = client.next_at
-            return
         except LeaseLost:
             client.next_at = loop.time() + 1.0
             return
@@ -155,22 +154,25 @@ class Worker:
             client.failures += 1
             pause = min(LONGEST_BACKOFF, 2.0 ** (client.failures - 1)) * random.uniform(0.8, 1.2)  # noqa: S311
             client.not_before = client.next_at = loop.time() + pause
-            if not _is_expected(error):
-                self._remember_fault(client_id, error)
+            self._remember(client_id, error)
             return
         client.failures = 0
-        if wanted is not None:
-            client.next_at = loop.time() + wanted
+        if wanted is not None:  # a wake-up during the pass stands
+            wanted_at = loop.time() + wanted
+            client.next_at = wanted_at if client.next_at is None else min(client.next_at, wanted_at)
 
-    def _remember_fault(self, client_id: int, error: Exception) -> None:
-        """A mistake of the program must not stop the other clients, nor be lost."""
-        from ksef_tui.store.records import audit
+    def _remember(self, client_id: int, error: Exception) -> None:
+        """Weather tells itself on rows and badges. A problem is told on every screen; a mistake of the program must
+        neither stop the other clients nor be lost."""
+        from ksef_tui.ksef.errors import KsefError
 
+        if isinstance(error, KsefError):
+            return
+        act, text = (
+            ("program.problem", error.message) if isinstance(error, Problem) else ("program.fault", _where(error))
+        )
         with self.office.db.write() as connection:
-            audit(
-                connection, self.office.clock(), None, "program.fault", client_id=client_id, kind=type(error).__name__,
-                where=_where(error),
-            )  # fmt: skip
+            audit(connection, self.office.clock(), None, act, client_id=client_id, kind=type(error).__name__, text=text)
 
     async def _show_presence(self) -> None:
         """Screens say "nikt nie wysyła" when no such lease is there."""
@@ -190,7 +192,7 @@ class Worker:
 async def one_pass(worker: Worker, client_id: int, polls: Polls) -> float | None:
     """Do for one client what can be done now; seconds until the next pass is wanted, None: when something changes.
 
-    Raises NotNow, LeaseLost, NoAccess, KsefError, Problem.
+    Raises LeaseLost, NoAccess, KsefError, Problem.
     """
     office = worker.office
     row = offices.client(office.db, client_id)
@@ -214,13 +216,32 @@ async def one_pass(worker: Worker, client_id: int, polls: Polls) -> float | None
 
 
 async def _steps(turn: Turn) -> None:
+    """Every step, even when an earlier one must wait for a limit or was refused: what is stuck does not stop the rest.
+
+    The first refusal is raised at the end; the weather (no connection, no answer) ends the pass at once.
+    """
+    from ksef_tui.ksef.errors import Refused
+
+    idle = timedelta(seconds=settings.get_int(turn.office.db, "session_idle_seconds"))
+    refused: Refused | None = None
     await login.carry_out_intent(turn)
     tracking.take_over(turn)
-    await tracking.follow(turn)
-    await sending.dispatch(turn)
-    await receipts.fetch_receipts(turn)
-    await sending.close_idle(turn, timedelta(seconds=settings.get_int(turn.office.db, "session_idle_seconds")))
+    for step in (
+        tracking.follow,
+        originals.settle,
+        sending.dispatch,
+        receipts.fetch_receipts,
+        partial(sending.close_idle, idle=idle),
+    ):
+        try:
+            await step(turn)
+        except NotNow as wait:
+            turn.come_back(wait.seconds)
+        except Refused as error:
+            refused = refused or error
     _come_back_for_recall(turn)
+    if refused is not None:
+        raise refused
 
 
 def _come_back_for_recall(turn: Turn) -> None:
@@ -303,13 +324,6 @@ SELECT a.client_id, a.state, a.valid_until, c.paused,
   EXISTS (SELECT 1 FROM session s WHERE s.client_id = a.client_id AND s.state NOT IN ('finished', 'lost')) AS sessions
 FROM authorization a JOIN client c ON c.id = a.client_id LEFT JOIN identity i ON i.id = a.identity_id
 """
-
-
-def _is_expected(error: Exception) -> bool:
-    """The weather, refusals and problems are told elsewhere; everything else is a mistake of the program."""
-    from ksef_tui.ksef.errors import KsefError
-
-    return isinstance(error, KsefError | Problem | sqlite3.OperationalError)
 
 
 def _where(error: Exception) -> str:
