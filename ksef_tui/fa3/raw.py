@@ -44,10 +44,10 @@ _WIDE_ENCODINGS = (b"\xff\xfe", b"\xfe\xff", b"<\x00", b"\x00<")
 def stopping_fault(data: bytes) -> Finding | None:
     """The fault that makes it senseless or unsafe to parse the file at all; None: it may be parsed.
 
-    Whatever is not UTF-8 stops here, so that nothing hides from the look for a DOCTYPE behind another encoding.
+    Whatever is not to be read as UTF-8 stops here, so that no DOCTYPE hides behind another encoding.
     """
     if data.startswith(_ORDINARY_STARTS) and len(data) <= MAX_BYTES_WITH_ATTACHMENT:  # nearly every file
-        return _encoding_fault(data) or _doctype_fault(data)
+        return _doctype_fault(data)
     if not data or data.isspace():
         return Finding("empty", "Plik jest pusty.")
     if len(data) > MAX_BYTES_WITH_ATTACHMENT:
@@ -60,7 +60,7 @@ def stopping_fault(data: bytes) -> Finding | None:
         return Finding(
             "other_encoding", "Plik jest zapisany w UTF-16 lub UTF-32, a KSeF przyjmuje tylko UTF-8.", line=1
         )
-    return _declaration_fault(body) or _encoding_fault(data) or _doctype_fault(body)
+    return _declaration_fault(body) or _doctype_fault(body)
 
 
 def _declaration_fault(body: bytes) -> Finding | None:
@@ -78,7 +78,8 @@ def _declaration_fault(body: bytes) -> Finding | None:
     return None
 
 
-def _encoding_fault(data: bytes) -> Finding | None:
+def encoding_fault(data: bytes) -> Finding | None:
+    """The reason why the parser refused a file, when it is a byte that UTF-8 does not have; None: it is another."""
     try:
         data.decode()
     except UnicodeDecodeError as error:

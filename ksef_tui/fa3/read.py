@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -35,7 +34,6 @@ _KIND = f"{_N}RodzajFaktury"
 _CORRECTED = f"{_N}DaneFaKorygowanej"
 _ROW = f"{_N}FaWiersz"
 _ATTACHMENT = f"{_N}Zalacznik"
-_AMOUNT = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,8})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +70,20 @@ class Line:
 class Document:
     """A parsed invoice taken apart once for all that asks about it: the parts by their full names.
 
-    Of repeated parts the last is kept, of rows too. A Python object for an element costs as much as the schema's
-    look at it, so no more of them are made than are asked for.
+    Of repeated parts the last is kept; `rows` is the number of `FaWiersz`. A Python object for an element costs as
+    much as the schema's look at it, so no more of them are made than are asked for.
     """
 
-    __slots__ = ("buyer", "buyer_parts", "fa", "header", "root", "seller", "top")
+    __slots__ = ("buyer", "buyer_parts", "fa", "header", "root", "rows", "seller", "top")
 
     def __init__(self, root: etree._Element) -> None:
         self.root = root
         self.top = top = {part.tag: part for part in root}
         self.header = {part.tag: part for part in top.get(_HEADER, ())}
-        self.fa = {part.tag: part for part in top.get(_FA, ())}
+        fields = list(top.get(_FA, ()))
+        names = [field.tag for field in fields]
+        self.fa = dict(zip(names, fields, strict=True))
+        self.rows = names.count(_ROW)
         self.buyer_parts = {part.tag: part for part in top.get(_BUYER, ())}
         self.buyer = _texts(self.buyer_parts.get(_IDENTIFICATION))
         self.seller = identification(top[_SELLER]) if _SELLER in top else {}
@@ -168,7 +169,8 @@ def text_of(element: etree._Element | None) -> str:
 
 def amount(text: str) -> Decimal | None:
     """A number as FA(3) writes it; None for anything else (Decimal alone would take `NaN` and `1_0`)."""
-    return Decimal(text) if _AMOUNT.fullmatch(text) else None
+    digits = text.removeprefix("-").replace(".", "", 1)
+    return Decimal(text) if digits.isascii() and digits.isdigit() else None
 
 
 def parse(data: bytes, rulebook: Fa3Schema) -> etree._Element | Finding:
@@ -181,7 +183,7 @@ def parse(data: bytes, rulebook: Fa3Schema) -> etree._Element | Finding:
     try:
         return rulebook.parse(data)
     except etree.XMLSyntaxError as error:
-        return not_well_formed(error)
+        return raw.encoding_fault(data) or not_well_formed(error)
 
 
 def _root(data: bytes) -> etree._Element:

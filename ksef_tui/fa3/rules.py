@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from functools import lru_cache
-from typing import TYPE_CHECKING
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any
 
 from ksef_tui.domain.invoices import normal_number
 from ksef_tui.domain.nip import has_right_check_digit, matches_ksef_pattern
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 _N = f"{{{NAMESPACE}}}"
 _FA = f"{_N}Fa"
 _P_1 = f"{_N}P_1"
-_ROW = f"{_N}FaWiersz"
 _ROW_NET = f"{_N}P_11"
 _ADDRESS = f"{_N}Adres"
 _CREATED = f"{_N}DataWytworzeniaFa"
@@ -46,7 +45,7 @@ _NET_TOTALS = frozenset(
     f"{_N}P_13_{n}" for n in ("1", "2", "3", "4", "5", "6_1", "6_2", "6_3", "7", "8", "9", "10", "11")
 )
 _TOTALS = _NET_TOTALS | {f"{_N}P_14_{n}" for n in range(1, 6)}
-_ZONE = re.compile(r"(Z|[+-]\d\d:\d\d)$")
+_OFFSET = re.compile(r"[+-]\d\d:\d\d$")
 
 
 def errors(doc: Document, facts: InvoiceFacts | None, *, today: date, client_nip: str | None) -> tuple[Finding, ...]:
@@ -110,7 +109,8 @@ def warnings(doc: Document, facts: InvoiceFacts, *, today: date) -> tuple[Findin
     if _ADDRESS not in doc.buyer_parts and facts.kind != "UPR":
         warn("no_buyer_address", "Brakuje adresu nabywcy.", "Podmiot2", doc.top[_N + "Podmiot2"])
     created = doc.header[_CREATED]
-    if not _ZONE.search(text_of(created)):
+    moment = text_of(created)
+    if not moment.endswith("Z") and not _OFFSET.search(moment):
         warn(
             "no_time_zone",
             "Data wytworzenia faktury (DataWytworzeniaFa) nie ma strefy czasowej (np. Z na końcu).",
@@ -179,23 +179,32 @@ def _sums(doc: Document, facts: InvoiceFacts) -> list[Finding]:
         elif not has_sums and facts.gross and facts.kind != "UPR":
             message = "Faktura nie ma sum netto (P_13) ani VAT (P_14), a ma kwotę."
             found.append(Finding("no_totals", message, "Fa/P_15", line_of(due)))
-    if _ROW not in doc.fa and facts.kind in _NEED_ROWS:
+    if not doc.rows and facts.kind in _NEED_ROWS:
         found.append(Finding("no_rows", "Faktura nie ma żadnego wiersza.", "Fa", line_of(doc.top[_FA])))
-    if _ROW in doc.fa and has_sums and facts.kind in _ROWS_ADD_UP:
-        row_net = _net_of_rows(doc.top[_FA], facts.kind)
+    if doc.rows and has_sums and facts.kind in _ROWS_ADD_UP:
+        row_net = _net_of_rows(doc, facts.kind)
         if row_net is not None and row_net != net:
             message = f"Wartości netto wierszy (P_11) dają {row_net}, a sumy netto (P_13) {net}."
             found.append(Finding("rows_differ", message, "Fa/FaWiersz", line_of(doc.top[_FA])))
     return found
 
 
-def _net_of_rows(fa: etree._Element, kind: str) -> Decimal | None:
+def _net_of_rows(doc: Document, kind: str) -> Decimal | None:
     """The net value of all rows, rows of the state before a correction taken off; None when a row has none."""
-    nets = [Decimal(net.text or 0) for net in fa.iter(_ROW_NET)]
-    if len(nets) != sum(1 for _ in fa.iterchildren(_ROW)):
+    fa = doc.top[_FA]
+    nets = [Decimal(net) for net in _row_nets()(fa)]
+    if len(nets) != doc.rows:
         return None
     total = sum(nets, Decimal(0))
     if kind == "KOR":
         for mark in fa.iter(f"{_N}StanPrzed"):
-            total -= 2 * sum(Decimal(net.text or 0) for net in mark.itersiblings(_ROW_NET, preceding=True))
+            total -= 2 * sum(Decimal(text_of(net)) for net in mark.itersiblings(_ROW_NET, preceding=True))
     return total
+
+
+@cache
+def _row_nets() -> Any:
+    """The texts of P_11 without an object for each row: a tenth of the time of a check."""
+    from lxml import etree
+
+    return etree.XPath("f:FaWiersz/f:P_11/text()", namespaces={"f": NAMESPACE}, smart_strings=False)
