@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import re
+import tempfile
 import threading
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ksef_tui.fa3.xsd_files import MAIN_SCHEMA, locate
+from ksef_tui.fa3.xsd_files import KNOWN_FILES, MAIN_SCHEMA, locate
 
 if TYPE_CHECKING:
     from lxml import etree
 
 NAMESPACE = "http://crd.gov.pl/wzor/2025/06/25/13775/"
 
+_XSD = "http://www.w3.org/2001/XMLSchema"
 _of_thread = threading.local()
-_compiling = threading.Lock()
-_TRIES = 5
 
 
 def hardened_parser(*, keep_instructions: bool = False) -> etree.XMLParser:
@@ -65,17 +65,7 @@ class Fa3Schema:
         from lxml import etree
 
         place = locate(folder)
-
-        class Neighbours(etree.Resolver):
-            """The schemas name each other by addresses on the web; the files lie side by side."""
-
-            # the installed stubs know neither the third argument nor resolve_filename
-            def resolve(self, system_url: str, public_id: str, context: Any) -> Any:  # type: ignore[override]
-                return self.resolve_filename(str(place / PurePosixPath(system_url).name), context)  # type: ignore[attr-defined]
-
-        reader = hardened_parser()
-        reader.resolvers.add(Neighbours())
-        self._schema = _compile(place / MAIN_SCHEMA, reader)
+        self._schema = _compiled(place)
         self._parser = hardened_parser()
         self._fromstring = etree.fromstring
         self._main = place / MAIN_SCHEMA
@@ -99,22 +89,19 @@ class Fa3Schema:
         return frozenset(re.findall(r'<xsd:element name="(\w+)"', self._main.read_text("utf-8")))
 
 
-def _compile(main: Path, reader: etree.XMLParser) -> etree.XMLSchema:
-    """The compiled schema.
-
-    lxml asks a parser's resolvers through one document loader of the whole process, which every parse puts in place
-    and takes away. A parse that ends in another thread in the middle of a compilation takes the loader from under it
-    and the files that the schema names are not found. The files are known to be right (`locate`), so it is done again.
-    """
+def _compiled(place: Path) -> etree.XMLSchema:
+    """The schema of a folder. Its files name each other by addresses on the web, so copies that name each other by
+    file are compiled: lxml's resolvers are no help, because every parse of any thread puts the one document loader of
+    the process in place and takes it away, in the middle of a compilation too."""
     from lxml import etree
 
-    with _compiling:
-        for _ in range(_TRIES - 1):
-            try:
-                return etree.XMLSchema(etree.parse(str(main), reader))
-            except etree.XMLSchemaParseError:
-                continue
-        return etree.XMLSchema(etree.parse(str(main), reader))
+    with tempfile.TemporaryDirectory(prefix="ksef-tui-xsd-") as copies:
+        for name in KNOWN_FILES:
+            tree = etree.parse(str(place / name), hardened_parser())
+            for link in tree.iter(f"{{{_XSD}}}import", f"{{{_XSD}}}include"):
+                link.set("schemaLocation", PurePosixPath(link.get("schemaLocation", "")).name)
+            tree.write(str(Path(copies) / name), encoding="utf-8")
+        return etree.XMLSchema(etree.parse(str(Path(copies) / MAIN_SCHEMA), hardened_parser()))
 
 
 def schema(folder: Path | None = None) -> Fa3Schema:

@@ -264,7 +264,7 @@ def _insert(
     facts = checked.facts
     documents.put(connection, data)
     number = facts.number if facts else ""
-    buyer, buyer_nip = (facts.buyer, facts.buyer_nip) if facts else ("", "")
+    buyer, buyer_nip = (facts.buyer, facts.buyer_nip or "") if facts else ("", "")
     invoice_id = invoices.insert(
         connection,
         now,
