@@ -22,6 +22,7 @@ from ksef_tui.services import client_views, invoice_views
 from ksef_tui.services.views import AuthorizationView, ClientCounts, ClientRow, QueueFilter, QueueRow
 from ksef_tui.tui import describe, present
 from ksef_tui.tui.desk import Desk, Loader
+from ksef_tui.tui.entries import Entry
 from ksef_tui.tui.lines import Lines
 from ksef_tui.tui.present import Line, Span, clean
 from ksef_tui.tui.windowed import WindowList
@@ -45,12 +46,10 @@ class Pane(Vertical):
         self._title: Line = ()
         self._note: Callable[[int], Line] = lambda room: ()
 
-    def frame(self, body: Widget, *between: Widget) -> ComposeResult:
-        """The parts in order."""
+    def frame(self, *parts: Widget) -> ComposeResult:
+        """The parts between the edges. The sides belong to a box of their own: a row repaints without them."""
         yield Lines(classes="top")
-        body.add_class("body")
-        yield body
-        yield from between
+        yield Vertical(*parts, classes="body")
         yield Lines(classes="bottom")
 
     def edges(self, title: Line, note: Callable[[int], Line] = lambda room: ()) -> None:
@@ -90,7 +89,7 @@ class FilteredPane(Pane):
         self._other = False  # another list is on its way: its first row gets the cursor
 
     def filter_input(self) -> Input:
-        return Input(placeholder="filtr: każde słowo musi się znaleźć; Enter zostawia, Esc zdejmuje", classes="filter")
+        return Entry(placeholder="filtr: każde słowo musi się znaleźć; Enter zostawia, Esc zdejmuje", classes="filter")
 
     def begin_filter(self) -> None:
         """Open the filter line."""

@@ -196,8 +196,8 @@ def queue_row(look: Look, row: QueueRow, columns: Columns, marked: bool, now: da
     """Time · client · number · buyer · P_1 · gross · state · what is happening."""
     badge = INVOICE_BADGES[row.state]
     quiet = row.state in (InvoiceState.WITHDRAWN, InvoiceState.REPLACED)
-    spans: list[Span] = [("▪" if marked else " ", "key")]
-    spans.append((fit(clock(row.changed_at, now, seconds=columns.time >= 8), columns.time + 1), "dim"))
+    time = fit(clock(row.changed_at, now, seconds=columns.time >= 8), columns.time + 1)
+    spans: list[Span] = [("▪", "key"), (time, "dim")] if marked else [(f" {time}", "dim")]
     if columns.client:
         spans.append((fit(short_name(row.client), columns.client) + " ", "dim" if quiet else "text"))
     spans.append((fit(clean(row.number) or "(bez numeru)", columns.number) + " ", "dim" if quiet else "strong"))
@@ -210,11 +210,14 @@ def queue_row(look: Look, row: QueueRow, columns: Columns, marked: bool, now: da
     label = f"{look.glyph(badge)} {word}"
     hint = queue_hint(look, row, now) or note.rstrip(")")
     if columns.hint:
-        spans += [(fit(label, columns.state) + " ", badge.tone), (fit(hint, columns.hint), "dim")]
+        spans += [
+            (fit(label, columns.state) + " ", badge.tone),
+            (fit(hint, columns.hint), "dim" if hint else badge.tone),
+        ]
     else:
         label = fit(label, min(cell_len(label), columns.state))
         rest = columns.state - cell_len(label)
-        spans += [(label, badge.tone), (fit(f" {hint}" if hint else "", rest), "dim")]
+        spans += [(label, badge.tone), (fit(f" {hint}" if hint else "", rest), "dim" if hint else badge.tone)]
     return tuple(spans)
 
 

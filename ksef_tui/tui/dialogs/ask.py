@@ -12,6 +12,7 @@ from textual.widgets import Input
 
 from ksef_tui.tui.dialogs.base import Dialog, Text
 from ksef_tui.tui.dialogs.choices import Choice, Choices
+from ksef_tui.tui.entries import Entry
 from ksef_tui.tui.present import Line
 
 
@@ -38,7 +39,7 @@ class Ask(Dialog[bool]):
         text = Text([*self._body(self.inner_width), ()])
         if self._typed:
             note = Text([((f"Aby potwierdzić, wpisz liczbę: {self._typed}. Esc wraca bez zmian.", "key"),)], id="note")
-            return (text, note, Input(id="typed", max_length=12))
+            return (text, note, Entry(id="typed", max_length=12))
         choices = Choices([Choice("no", ((self._no, "text"),)), Choice("yes", ((self._yes, "text"),))])
         choices.styles.height = 2
         return (text, choices)

@@ -21,7 +21,7 @@ from ksef_tui.services.importing import ImportRow
 from ksef_tui.tui.describe import plain
 from ksef_tui.tui.desk import Desk
 from ksef_tui.tui.dialogs.base import Dialog, Text
-from ksef_tui.tui.dialogs.paths import PathInput
+from ksef_tui.tui.entries import PathEntry
 from ksef_tui.tui.lines import LineView
 from ksef_tui.tui.present import Line, Look, clean, wrap
 
@@ -52,7 +52,7 @@ class BringIn(Dialog["str | None"]):
         results.display = False
         return (
             Text([*plain([self._intro], self.inner_width), ()]),
-            PathInput(value=self._folder, id="path"),
+            PathEntry(value=self._folder, id="path"),
             results,
             Text([(), (("Tab dopisuje nazwę · Enter wczytuje · Esc wraca", "dim"),)], id="note"),
         )
@@ -70,7 +70,7 @@ class BringIn(Dialog["str | None"]):
             return
         self._state = "running"
         folder = str(path if path.is_dir() else path.parent) + "/"
-        self.query_one(PathInput).disabled = True
+        self.query_one(PathEntry).disabled = True
         self.focus()
         self.run_worker(self._run(path, folder), group="import", exit_on_error=False, description="import")
 
@@ -105,8 +105,8 @@ class BringIn(Dialog["str | None"]):
     def _again(self, message: str) -> None:
         self._state = "asking"
         self._stop.clear()
-        self.query_one(PathInput).disabled = False
-        self.query_one(PathInput).focus()
+        self.query_one(PathEntry).disabled = False
+        self.query_one(PathEntry).focus()
         self._say(message, "bad")
 
     def _show_results(self, rows: Sequence[ImportRow]) -> None:
@@ -114,7 +114,8 @@ class BringIn(Dialog["str | None"]):
         results = self.query_one("#results", LineView)
         results.display = True
         look = self._desk.look
-        results.show(lambda width: result_lines(look, rows, width))
+        folder = self._folder
+        results.show(lambda width: result_lines(look, rows, folder, width))
         results.focus()
         stopped = " Import zatrzymano." if self._stop.is_set() else ""
         self._say(totals(rows) + stopped + " Enter albo Esc zamyka.", "strong")
@@ -149,7 +150,7 @@ def totals(rows: Sequence[ImportRow]) -> str:
     return f"{count_of(len(rows), 'plik', 'pliki', 'plików')}: {listed}."
 
 
-def result_lines(look: Look, rows: Sequence[ImportRow], width: int) -> list[Line]:
+def result_lines(look: Look, rows: Sequence[ImportRow], folder: str, width: int) -> list[Line]:
     """Files that need a person first, each with its errors and warnings."""
     lines: list[Line] = []
     for row in sorted(rows, key=lambda r: not (r.is_bad or r.state == InvoiceState.BLOCKED)):
@@ -159,7 +160,14 @@ def result_lines(look: Look, rows: Sequence[ImportRow], width: int) -> list[Line
         else:
             sign, tone, label = "✖", "bad", "nie da się wczytać"
         number = f"{clean(row.number)}  " if row.number else ""
-        lines.append(((f"{sign} ", tone), (number, "strong"), (f"{label}  ", tone), (clean(row.file), "dim")))
+        lines.append(
+            (
+                (f"{sign} ", tone),
+                (number, "strong"),
+                (f"{label}  ", tone),
+                (clean(row.file.removeprefix(folder)), "dim"),
+            )
+        )
         for text, text_tone in (
             *((error, "text") for error in row.errors),
             *(((row.reason, "text"),) if row.reason and not row.errors else ()),

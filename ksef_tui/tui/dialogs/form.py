@@ -15,7 +15,7 @@ from textual.widgets import Input
 from ksef_tui.domain.problems import Problem
 from ksef_tui.tui.describe import plain
 from ksef_tui.tui.dialogs.base import Dialog, Text
-from ksef_tui.tui.dialogs.paths import PathInput
+from ksef_tui.tui.entries import Entry, PathEntry
 from ksef_tui.tui.present import Line, fit
 
 LABEL = 18
@@ -66,7 +66,7 @@ class Form(Dialog[bool]):
         intro = list(self._intro(self.inner_width))
         rows: list[Widget] = [Text([*intro, ()])] if intro else []
         for field in self._fields:
-            kind = PathInput if field.path else Input
+            kind = PathEntry if field.path else Entry
             entry = kind(value=field.value, password=field.hidden, placeholder=field.placeholder, id=field.id)
             label = Text([((fit(field.label, LABEL), "dim"),)])
             label.styles.width = LABEL

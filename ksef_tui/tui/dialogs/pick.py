@@ -14,6 +14,7 @@ from textual.widgets import Input
 from ksef_tui.domain.text import fold
 from ksef_tui.tui.dialogs.base import Dialog, Text
 from ksef_tui.tui.dialogs.choices import Choice, Choices
+from ksef_tui.tui.entries import Entry
 from ksef_tui.tui.present import Line
 
 Find = Callable[[str], Awaitable[Sequence[Choice]]]
@@ -66,7 +67,7 @@ class Search(Pick):
         choices.can_focus = False
         choices.styles.height = max(4, self.app.size.height - 12)
         note = Text([(), (("Enter wybiera · Esc wraca", "dim"),)], id="note")
-        return (Input(placeholder=self._placeholder), Text([()]), choices, note)
+        return (Entry(placeholder=self._placeholder), Text([()]), choices, note)
 
     def on_mount(self) -> None:
         self._look_up()

@@ -1,4 +1,4 @@
-"""A line for a path, completed from the disk: Tab takes what is offered."""
+"""Lines to type in: without a blinking cursor (an idle screen sends nothing), and one that completes paths."""
 
 from __future__ import annotations
 
@@ -43,8 +43,16 @@ class _FromDisk(Suggester):
         return await asyncio.to_thread(complete, value) if value else None
 
 
-class PathInput(Input):
-    """Tab or → completes; when there is nothing to complete Tab goes on."""
+class Entry(Input):
+    """A line to type in."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.cursor_blink = False
+
+
+class PathEntry(Entry):
+    """A path; Tab or → completes it, and when there is nothing to complete Tab goes on."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(suggester=_FromDisk(), select_on_focus=False, **options)

@@ -1,0 +1,150 @@
+"""Text on the screen: harmless, of the right width, as a Polish accountant writes it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from ksef_tui.domain.invoices import InvoiceState, UpoState
+from ksef_tui.services.views import HeaderView, QueueRow
+from ksef_tui.tui.lines import changed_cells
+from ksef_tui.tui.present import (
+    Look,
+    clean,
+    clock,
+    fit,
+    frame_bottom,
+    frame_top,
+    header,
+    money,
+    queue_columns,
+    queue_hint,
+    queue_row,
+    short_name,
+    width_of,
+    wrap,
+)
+
+NOW = datetime(2026, 11, 24, 8, 14, 8, tzinfo=UTC)
+HOSTILE = "[/b] [red] \\[x]\x1b[31m\x9b2J\x07\u202eabc\n\t\x00"
+
+
+@given(st.text())
+def test_clean_text_cannot_steer_a_terminal(text: str) -> None:
+    shown = clean(text)
+    assert not [c for c in shown if ord(c) < 32 or 127 <= ord(c) < 160]
+    assert not set(shown) & set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u2028\u2029")
+
+
+def test_clean_keeps_what_people_write() -> None:
+    name = "„Żółw” & Ćma – spółka [jawna] S.A."
+    assert clean(name) == name
+    assert clean(HOSTILE).startswith("[/b] [red] \\[x]\ufffd[31m")
+
+
+@given(st.text(), st.integers(min_value=0, max_value=60), st.booleans())
+def test_fit_takes_exactly_its_cells(text: str, width: int, right: bool) -> None:
+    assert cell_len(fit(clean(text), width, right=right)) == width
+
+
+@given(st.text(), st.integers(min_value=2, max_value=60))
+def test_wrapped_lines_fit_and_lose_nothing(text: str, width: int) -> None:
+    lines = wrap(text, width)
+    assert all(cell_len(line) <= width for line in lines)
+    assert "".join("".join(lines).split()) == "".join("".join(clean(part) for part in text.split("\n")).split())
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "shown"),
+    [
+        ("12300", "PLN", "12\u00a0300,00"),
+        ("-1230.5", "PLN", "-1\u00a0230,50"),
+        ("0", "EUR", "0,00 EUR"),
+        ("98400.00", "", "98\u00a0400,00"),
+    ],
+)
+def test_money(amount: str, currency: str, shown: str) -> None:
+    assert money(Decimal(amount), currency) == shown
+
+
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [
+        ("Jodła Meble sp. z o.o.", "Jodła Meble"),
+        ("Cegielnia Dolna S.A.", "Cegielnia Dolna"),
+        ("Gamma s.c.", "Gamma"),
+        ("Fenix Druk Spółka z ograniczoną odpowiedzialnością", "Fenix Druk"),
+        ("sp. z o.o.", "sp. z o.o."),
+        ("Anna Sasa", "Anna Sasa"),
+    ],
+)
+def test_short_name(name: str, short: str) -> None:
+    assert short_name(name) == short
+
+
+def test_time_is_that_of_poland_and_a_day_when_it_was_not_today() -> None:
+    assert clock(NOW, NOW) == "09:14:08"
+    assert clock(datetime(2026, 11, 23, 22, 59, tzinfo=UTC), NOW) == "23.11"
+    assert clock(datetime(2026, 11, 23, 23, 30, tzinfo=UTC), NOW) == "00:30:00"
+
+
+def row(**values: object) -> QueueRow:
+    known: dict[str, object] = {
+        "id": 1, "client_id": 1, "nip": "5265877635", "client": "Jodła Meble sp. z o.o.", "number": "JM/1", "kind": "VAT",
+        "issue_date": "2026-11-24", "buyer_nip": "", "buyer": "Hurtownia", "gross": Decimal("1.00"), "currency": "PLN",
+        "mode": "online", "channel": "interactive", "state": InvoiceState.WAITING, "reason_code": "", "reason": "", "hint": "",
+        "ksef_number": "", "upo": UpoState.NONE, "sha256": "", "session": "", "reference": "", "attempts": 0,
+        "send_after": None, "changed_at": NOW,
+    }  # fmt: skip
+    return QueueRow(**{**known, **values})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("width", [62, 74, 78, 89, 97, 120, 146, 240])
+@pytest.mark.parametrize("one_client", [True, False])
+@pytest.mark.parametrize("state", list(InvoiceState))
+def test_a_queue_row_fills_its_width_whatever_is_in_it(width: int, one_client: bool, state: InvoiceState) -> None:
+    columns = queue_columns(width, one_client)
+    for found in (
+        row(state=state),
+        row(state=state, number=HOSTILE * 3, buyer=HOSTILE, client="漢字" * 20, hint="x" * 90),
+    ):
+        line = queue_row(Look(), found, columns, marked=True, now=NOW)
+        assert width_of(line) == width
+
+
+def test_the_recall_window_is_counted_down_and_then_the_hint_of_the_row_returns() -> None:
+    approved = row(state=InvoiceState.APPROVED, send_after=NOW + timedelta(seconds=8), hint="czeka na wysyłkę")
+    assert queue_hint(Look(), approved, NOW) == "za 8 s · c cofa"
+    assert queue_hint(Look(), approved, NOW + timedelta(seconds=7.5)) == "za 1 s · c cofa"
+    assert queue_hint(Look(), approved, NOW + timedelta(seconds=8)) == "czeka na wysyłkę"
+
+
+@pytest.mark.parametrize("width", [64, 80, 120, 200])
+@pytest.mark.parametrize("alarm", ["", "Ministerstwo zablokowało logowanie: 3 klienci"])
+def test_the_environment_stands_whole_in_the_header_at_every_width(width: int, alarm: str) -> None:
+    view = HeaderView(
+        "preprod", "PRZEDPRODUKCJA MF", "Biuro Rachunkowe o bardzo długiej nazwie " * 3, "works", "KSeF działa",
+        "on", "wysyłka", alarm, exercise=False,
+    )  # fmt: skip
+    line = header(Look(), view, "Anna Kos", NOW, width)
+    assert width_of(line) <= width
+    assert line[0] == (" PRZEDPRODUKCJA MF ", "badge")
+
+
+@given(st.integers(min_value=8, max_value=200), st.text(max_size=80))
+def test_edges_take_the_whole_width(width: int, text: str) -> None:
+    title = ((clean(text), "strong"),)
+    assert width_of(frame_top(Look(), title, width, focused=True)) == width
+    assert width_of(frame_bottom(Look(), lambda room: title, width, focused=False)) == width
+
+
+def test_only_the_cells_that_differ_are_repainted() -> None:
+    old = (("09:14 ", "dim"), ("za 8 s", "dim"))
+    assert changed_cells(old, (("09:14 ", "dim"), ("za 7 s", "dim"))) == (9, 10)
+    assert changed_cells(old, (("09:14 za 8 s", "dim"),)) is None
+    assert changed_cells(old, (("09:14 ", "dim"), ("za 8 s", "bad"))) == (6, 12)

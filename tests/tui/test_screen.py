@@ -1,0 +1,505 @@
+"""The screen over the real services: keys, questions, what becomes of them in the database, and what others change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+import tui_office
+from textual.pilot import Pilot
+from textual.widgets import Input
+from tui_helpers import text_of, until
+
+from ksef_tui.domain.invoices import InvoiceState
+from ksef_tui.domain.problems import Problem
+from ksef_tui.domain.roles import Operator
+from ksef_tui.services import approving
+from ksef_tui.services.office import Office
+from ksef_tui.store.database import open_database
+from ksef_tui.tui.app import KsefTui, check_terminal, run
+from ksef_tui.tui.dialogs.ask import Ask
+from ksef_tui.tui.dialogs.bring_in import BringIn
+from ksef_tui.tui.dialogs.choices import Choices
+from ksef_tui.tui.dialogs.details import Details
+from ksef_tui.tui.dialogs.form import Form
+from ksef_tui.tui.dialogs.pick import Pick, Search
+
+Program = Callable[..., KsefTui]
+Office_ = tuple[Office, Operator]
+NARROW, WIDE = (80, 24), (150, 38)
+
+
+async def ready(app: KsefTui, pilot: Pilot[int]) -> None:
+    """Wait until the lists and the status line have been read."""
+    await until(pilot, lambda: app.main.header_view is not None and bool(app.main.clients.list.ids))
+    await until(pilot, lambda: app.main.authorization.view is not None and bool(app.main.queue.counts))
+
+
+def notices(app: KsefTui) -> list[str]:
+    return [notice.message for notice in app._notifications]
+
+
+def states(desk: Office_, numbers: str) -> set[str]:
+    rows = desk[0].db.rows("SELECT state FROM invoice WHERE number LIKE ?", (numbers,))
+    return {row["state"] for row in rows}
+
+
+async def on_client(app: KsefTui, pilot: Pilot[int], client_id: int) -> None:
+    await ready(app, pilot)
+    assert app.main.clients.list.go_to(client_id)
+    await until(
+        pilot, lambda: app.main.authorization.view is not None and app.main.authorization.view.client_id == client_id
+    )
+
+
+async def asked(app: KsefTui, pilot: Pilot[int], kind: type) -> None:
+    await until(pilot, lambda: isinstance(app.screen, kind))
+
+
+async def test_clients_that_need_a_person_come_first(ids: dict[str, int], program: Program) -> None:
+    app = program()
+    async with app.run_test(size=WIDE) as pilot:
+        await ready(app, pilot)
+        assert app.main.clients.list.current_id == ids["gamma"]
+        shown = text_of(app)
+        assert "PIASKOWNICA" in shown
+        assert "1 Klienci 12" in shown
+        assert "Gamma s.c. nie nadała w KSeF uprawnień." in shown
+        assert "uprawnienia 415" in shown
+
+
+async def test_approving_says_what_it_does_and_enter_is_harmless(
+    desk: Office_, ids: dict[str, int], program: Program
+) -> None:
+    app = program()
+    async with app.run_test(size=NARROW) as pilot:
+        await on_client(app, pilot, ids["jodla"])
+        await pilot.press("z")
+        await asked(app, pilot, Ask)
+        await pilot.pause()
+        shown = text_of(app)
+        assert "Do KSeF (PIASKOWNICA) pójdzie: 2 faktury." in shown
+        assert "wystawienie w imieniu klienta" in shown
+        assert "22\u00a0140,00 zł" in shown
+        await pilot.press("enter")
+        await until(pilot, lambda: app.screen is app.main)
+        assert states(desk, "JM/%") == {"waiting"}
+        await pilot.press("z")
+        await asked(app, pilot, Ask)
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is app.main)
+        assert states(desk, "JM/%") == {"waiting"}
+
+
+async def test_approving_goes_through_when_a_person_chooses_it_and_can_be_recalled(
+    desk: Office_, ids: dict[str, int], program: Program
+) -> None:
+    app = program()
+    async with app.run_test(size=NARROW, notifications=True) as pilot:
+        await on_client(app, pilot, ids["jodla"])
+        jodla = app.main.situation().client
+        assert jodla is not None
+        await pilot.press("z")
+        await asked(app, pilot, Ask)
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: states(desk, "JM/%") == {"approved"})
+        await until(pilot, lambda: any(text.startswith("Zatwierdzono: 2 faktury.") for text in notices(app)))
+        await until(pilot, lambda: app.main.situation().client == replace(jodla, waiting=0, moving=2))
+        await pilot.press("c")
+        await until(pilot, lambda: states(desk, "JM/%") == {"waiting"})
+
+
+async def test_three_fast_presses_open_one_question(ids: dict[str, int], program: Program) -> None:
+    app = program()
+    async with app.run_test(size=NARROW) as pilot:
+        await on_client(app, pilot, ids["jodla"])
+        await pilot.press("z", "z", "z")
+        await asked(app, pilot, Ask)
+        await pilot.pause()
+        assert sum(isinstance(screen, Ask) for screen in app.screen_stack) == 1
+
+
+async def test_on_production_the_count_is_typed(tmp_path: Path) -> None:
+    desk = tui_office.new_office(tmp_path, "production")
+    ids = tui_office.furnish(desk[0])
+    app = KsefTui(*desk, now=lambda: tui_office.NOW)
+    try:
+        async with app.run_test(size=NARROW) as pilot:
+            await on_client(app, pilot, ids["jodla"])
+            assert "PRODUKCJA" in text_of(app)
+            assert app.main.has_class("-env-production")
+            await pilot.press("z")
+            await asked(app, pilot, Ask)
+            await pilot.press("1", "enter")
+            await pilot.pause()
+            assert isinstance(app.screen, Ask)
+            assert states(desk, "JM/%") == {"waiting"}
+            await pilot.press("backspace", "2", "enter")
+            await until(pilot, lambda: states(desk, "JM/%") == {"approved"})
+    finally:
+        app.leave_nothing()
+        desk[0].close()
+
+
+async def test_a_key_that_does_nothing_says_why(ids: dict[str, int], program: Program) -> None:
+    app = program()
+    async with app.run_test(size=NARROW, notifications=True) as pilot:
+        await on_client(app, pilot, ids["wrzos"])
+        await pilot.press("z")
+        await until(pilot, lambda: "Ten klient nie ma faktur do zatwierdzenia." in notices(app))
+        await pilot.press("r")
+        await until(pilot, lambda: any("naciśnij a" in text for text in notices(app)))
+        assert app.screen is app.main
+
+
+async def test_marked_invoices_are_worked_on_together(desk: Office_, ids: dict[str, int], program: Program) -> None:
+    app = program()
+    async with app.run_test(size=NARROW, notifications=True) as pilot:
+        await ready(app, pilot)
+        await pilot.press("2", "end", "space", "up", "space")
+        await until(pilot, lambda: len(app.main.queue.list.marks) == 2)
+        await until(pilot, lambda: "Zatwierdź 2 zazn." in text_of(app))
+        await pilot.press("w")
+        await until(pilot, lambda: states(desk, "JM/%") == {"held"})
+        assert not app.main.queue.list.marks
+
+
+async def test_withdrawing_asks_first(desk: Office_, ids: dict[str, int], program: Program) -> None:
+    app = program()
+    async with app.run_test(size=NARROW) as pilot:
+        await ready(app, pilot)
+        await pilot.press("2", "end", "x")
+        await asked(app, pilot, Ask)
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is app.main)
+        assert states(desk, "JM/2026/90") == {"waiting"}
+        await pilot.press("x")
+        await asked(app, pilot, Ask)
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: states(desk, "JM/2026/90") == {"withdrawn"})
+
+
+async def test_what_another_process_does_is_shown(
+    desk: Office_, ids: dict[str, int], program: Program, tmp_path: Path
+) -> None:
+    app = program()
+    elsewhere = open_database(desk[0].db.path)
+    other = Office(**{**_fields(desk[0]), "db": elsewhere})
+    try:
+        async with app.run_test(size=NARROW) as pilot:
+            await ready(app, pilot)
+            await pilot.press("2")
+            waiting = approving.waiting_ids(other, desk[1], ids["jodla"])
+            approving.hold(other, desk[1], waiting)
+            await until(pilot, lambda: text_of(app).count("‖ wstrzymana") == 3)
+            tui_office.add_invoice(other, ids["jodla"], "JM/2026/92", InvoiceState.WAITING, seconds_ago=0)
+            await until(pilot, lambda: "JM/2026/92" in text_of(app))
+            tui_office.add_client(other, 50, "Zakład Nowy")
+            await pilot.press("1")
+            await until(pilot, lambda: "Zakład Nowy" in text_of(app) and "Klienci 13" in text_of(app))
+    finally:
+        elsewhere.close()
+
+
+def _fields(office: Office) -> dict[str, object]:
+    names = ("data_dir", "environment", "office_id", "nip", "name", "open_sealer", "clock")
+    return {name: getattr(office, name) for name in names}
+
+
+async def test_text_from_outside_is_never_markup_on_any_screen(desk: Office_, program: Program) -> None:
+    hostile = "[/b] [red] \\[x]\x1b[31m\x1b]0;title\x07"
+    client_id = tui_office.add_client(desk[0], 20, hostile)
+    tui_office.add_invoice(desk[0], client_id, hostile, InvoiceState.WAITING, buyer=hostile)
+    tui_office.add_invoice(desk[0], client_id, hostile + "2", InvoiceState.REJECTED, reason=hostile, reason_code="450")
+    app = program()
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
+        await until(pilot, lambda: len(app.main.queue.list.ids) == 2 and app.main.authorization.view is not None)
+        screens = {
+            "z": ("z",),
+            "details": ("2", "enter"),
+            "timeline": ("2", "enter", "right"),
+            "xml": ("2", "enter", "left"),
+            "authorise": ("1", "a"),
+            "import": ("1", "i"),
+            "search": ("ctrl+f", "r", "e", "d"),
+            "filter": ("1", "slash", "r", "e", "d"),
+            "help": ("f1",),
+            "revoke": ("1", "u"),
+            "withdraw": ("2", "x"),
+        }
+        for name, keys in screens.items():
+            await pilot.press(*keys)
+            await pilot.pause(0.3)
+            shown = text_of(app)
+            assert "\x1b" not in shown, name
+            assert app.is_running, name
+            if name in ("z", "authorise", "import", "search", "filter", "details"):
+                assert "[/b] [red] \\[x]" in shown, name
+            while app.screen is not app.main:
+                await pilot.press("escape")
+                await pilot.pause()
+            await pilot.press("escape", "escape", "escape")
+        app.say(hostile)
+        await until(pilot, lambda: hostile in notices(app))
+        await pilot.pause()
+        assert app.is_running
+
+
+async def test_a_client_s_invoices_open_with_enter_and_close_with_escape(ids: dict[str, int], program: Program) -> None:
+    app = program()
+    async with app.run_test(size=NARROW) as pilot:
+        await on_client(app, pilot, ids["gamma"])
+        await pilot.press("enter")
+        await until(pilot, lambda: len(app.main.queue.list.ids) == 2)
+        assert "2 Kolejka · Gamma s.c." in text_of(app)
+        await pilot.press("enter")
+        await asked(app, pilot, Details)
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is app.main)
+        await pilot.press("escape")
+        await until(pilot, lambda: len(app.main.queue.list.ids) == 16)
+        await pilot.press("escape")
+        await until(pilot, lambda: app.main.clients.list.has_focus)
+
+
+async def test_the_details_show_the_document_and_what_happened(ids: dict[str, int], program: Program) -> None:
+    app = program()
+    async with app.run_test(size=NARROW) as pilot:
+        await ready(app, pilot)
+        await pilot.press("2", "end", "enter")
+        await asked(app, pilot, Details)
+        await until(pilot, lambda: "Usługa montażowa" in text_of(app))
+        assert "6\u00a0150,00 zł" in text_of(app)
+        await pilot.press("right")
+        await until(pilot, lambda: "24.11.2026 09:10:30" in text_of(app))
+        await pilot.press("right")
+        await until(pilot, lambda: "<Faktura xmlns=" in text_of(app))
+
+
+async def test_filter_as_one_types_and_escape_takes_it_off(ids: dict[str, int], program: Program) -> None:
+    app = program()
+    async with app.run_test(size=NARROW) as pilot:
+        await ready(app, pilot)
+        await pilot.press("slash", *"instal")
+        await until(pilot, lambda: "Klienci 2 z 12" in text_of(app))
+        await pilot.press("enter", "down")
+        assert app.main.clients.list.has_focus
+        await pilot.press("escape")
+        await until(pilot, lambda: "Klienci 12" in text_of(app))
+
+
+async def test_only_invoices_in_one_state(ids: dict[str, int], program: Program) -> None:
+    app = program()
+    async with app.run_test(size=NARROW) as pilot:
+        await ready(app, pilot)
+        await pilot.press("2", "s")
+        await asked(app, pilot, Pick)
+        await until(pilot, lambda: any(choice.id == "accepted" for choice in app.screen.query_one(Choices).choices))
+        menu = app.screen.query_one(Choices)
+        await pilot.press(*["down"] * [choice.id for choice in menu.choices].index("accepted"), "enter")
+        await until(pilot, lambda: len(app.main.queue.list.ids) == 3)
+
+
+async def test_search_finds_by_everything_and_opens_what_was_chosen(ids: dict[str, int], program: Program) -> None:
+    app = program()
+    async with app.run_test(size=NARROW) as pilot:
+        await ready(app, pilot)
+        await pilot.press("ctrl+f", *"01a0c3")
+        await until(pilot, lambda: isinstance(app.screen, Search) and len(app.screen.query_one(Choices).choices) == 3)
+        await pilot.press("down", "enter")
+        await asked(app, pilot, Details)
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is app.main)
+        await pilot.press("ctrl+f", *"cwik")
+        await until(pilot, lambda: isinstance(app.screen, Search) and len(app.screen.query_one(Choices).choices) == 3)
+        await pilot.press("enter")
+        await until(pilot, lambda: app.main.clients.list.current_id == ids["cwik"])
+
+
+async def test_the_palette_runs_what_is_chosen(ids: dict[str, int], program: Program) -> None:
+    app = program()
+    async with app.run_test(size=NARROW) as pilot:
+        await ready(app, pilot)
+        await pilot.press("ctrl+p", *"nowy")
+        await until(pilot, lambda: isinstance(app.screen, Search) and app.screen.query_one(Choices).choices[:1] != ())
+        await until(pilot, lambda: app.screen.query_one(Choices).choices[0].id == "client.add")
+        await pilot.press("enter")
+        await asked(app, pilot, Form)
+
+
+async def test_a_wrong_nip_is_told_and_nothing_typed_is_lost(desk: Office_, program: Program) -> None:
+    app = program()
+    async with app.run_test(size=NARROW) as pilot:
+        await until(pilot, lambda: "Nie ma jeszcze klientów." in text_of(app))
+        await pilot.press("n")
+        await asked(app, pilot, Form)
+        await pilot.press(*"5260001247", "enter", *"Bajka", "enter")
+        await until(pilot, lambda: "cyfrę kontrolną" in text_of(app))
+        assert [field.value for field in app.screen.query(Input)] == ["5260001247", "Bajka"]
+        await pilot.press("up", "home", *["delete"] * 10, *tui_office.nip(3), "enter", "enter")
+        await until(pilot, lambda: app.screen is app.main)
+        await until(pilot, lambda: "Bajka" in text_of(app))
+        assert desk[0].db.value("SELECT name FROM client WHERE nip = ?", (tui_office.nip(3),)) == "Bajka"
+
+
+async def test_import_of_a_folder_shows_what_became_of_each_file(
+    desk: Office_, ids: dict[str, int], program: Program, tmp_path: Path
+) -> None:
+    folder = tmp_path / "faktury"
+    folder.mkdir()
+    seller = desk[0].db.value("SELECT nip FROM client WHERE id = ?", (ids["jodla"],))
+    for number in ("JM/2026/101", "JM/2026/102"):
+        data = tui_office.document(seller, "Jodła Meble sp. z o.o.", number, Decimal("123.00"), "Hurtownia Leśna")
+        (folder / f"{number.replace('/', '-')}.xml").write_bytes(data)
+    (folder / "zdjecie.xml").write_bytes(b"\x89PNG not an invoice")
+    app = program()
+    async with app.run_test(size=WIDE) as pilot:
+        await on_client(app, pilot, ids["jodla"])
+        await pilot.press("i")
+        await asked(app, pilot, BringIn)
+        app.screen.query_one(Input).value = str(tmp_path / "nie-ma")
+        await pilot.press("enter")
+        await until(pilot, lambda: "Nie ma takiego pliku ani folderu" in text_of(app))
+        app.screen.query_one(Input).value = str(folder)
+        await pilot.press("enter")
+        await until(pilot, lambda: "3 pliki:" in text_of(app) and "JM-2026-102.xml" in text_of(app))
+        shown = text_of(app)
+        assert "do zatwierdzenia 2" in shown
+        assert shown.index("zdjecie.xml") < shown.index("JM-2026-101.xml")  # what needs a person comes first
+        await pilot.press("enter")
+        await until(pilot, lambda: app.screen is app.main)
+        assert states(desk, "JM/2026/10%") == {"waiting"}
+
+
+async def test_authorising_offers_the_office_s_profiles_and_writes_the_intent(
+    desk: Office_, ids: dict[str, int], program: Program
+) -> None:
+    app = program()
+    async with app.run_test(size=NARROW) as pilot:
+        await on_client(app, pilot, ids["wrzos"])
+        await pilot.press("a")
+        await asked(app, pilot, Pick)
+        await pilot.pause()
+        assert "pieczęć biura" in text_of(app)
+        await pilot.press("enter")
+        await until(pilot, lambda: "◌ żądanie" in text_of(app))
+        assert desk[0].db.value("SELECT intent FROM authorization WHERE client_id = ?", (ids["wrzos"],)) == "login"
+
+
+async def test_a_token_is_typed_unseen_and_a_refusal_stays_in_the_form(ids: dict[str, int], program: Program) -> None:
+    app = program()
+    async with app.run_test(size=NARROW) as pilot:
+        await on_client(app, pilot, ids["wrzos"])
+        await pilot.press("a")
+        await asked(app, pilot, Pick)
+        await pilot.press("down", "enter")
+        await asked(app, pilot, Form)
+        await pilot.press(*"tajny", "enter")
+        await until(pilot, lambda: "W tym biurze nie ma klucza danych." in text_of(app))
+        assert "tajny" not in text_of(app)
+
+
+async def test_a_window_that_is_too_small_says_so_and_recovers(ids: dict[str, int], program: Program) -> None:
+    app = program()
+    async with app.run_test(size=(40, 10)) as pilot:
+        await until(pilot, lambda: "Za małe okno (40×10)" in text_of(app))
+        await pilot.resize_terminal(80, 24)
+        await until(pilot, lambda: "Gamma s.c." in text_of(app))
+        await pilot.resize_terminal(150, 38)
+        await until(pilot, lambda: "JM/2026/90" in text_of(app) and "3 Autoryzacja" in text_of(app))
+        await pilot.resize_terminal(10, 3)
+        await pilot.pause()
+        assert app.is_running
+
+
+async def test_a_broken_database_is_told_once_and_the_program_stays(
+    desk: Office_, ids: dict[str, int], program: Program
+) -> None:
+    app = program()
+    async with app.run_test(size=NARROW, notifications=True) as pilot:
+        await on_client(app, pilot, ids["jodla"])
+        desk[0].db.connection.execute("ALTER TABLE invoice RENAME TO lost")
+        await pilot.press("z", "down", "up")
+        await until(pilot, lambda: any(text.startswith("Błąd programu") for text in notices(app)))
+        assert app.is_running
+        assert len(set(notices(app))) == len(notices(app))
+
+
+@dataclass
+class Switch:
+    id: str
+    label: str
+    help: str
+    on: bool
+
+
+class Troubles:
+    """An exercise with one trouble."""
+
+    def __init__(self) -> None:
+        self.one = Switch("awaria", "awaria KSeF", "KSeF nie odpowiada", on=False)
+
+    def troubles(self) -> list[Switch]:
+        return [self.one]
+
+    async def switch(self, trouble_id: str) -> None:
+        self.one.on = not self.one.on
+
+
+async def test_troubles_are_switched_in_an_exercise_only(ids: dict[str, int], program: Program) -> None:
+    exercise = Troubles()
+    app = program(exercise=exercise)
+    async with app.run_test(size=NARROW) as pilot:
+        await ready(app, pilot)
+        await pilot.press("f9")
+        await asked(app, pilot, Pick)
+        await pilot.press("enter")
+        await until(pilot, lambda: exercise.one.on)
+
+
+async def test_ctrl_c_twice_ends_the_program(ids: dict[str, int], program: Program) -> None:
+    app = program()
+    async with app.run_test(size=NARROW, notifications=True) as pilot:
+        await ready(app, pilot)
+        await pilot.press("ctrl+c")
+        assert app.is_running
+        await pilot.press("ctrl+c")
+        await until(pilot, lambda: app.return_value == 0)
+
+
+class Child:
+    """A companion that remembers how it was treated."""
+
+    stopped = 0
+
+    def stop(self) -> None:
+        self.stopped += 1
+
+
+async def test_the_worker_that_the_screen_started_is_stopped_with_it(ids: dict[str, int], program: Program) -> None:
+    child = Child()
+    app = program(companion=lambda: child)
+    async with app.run_test(size=NARROW) as pilot:
+        await ready(app, pilot)
+        await until(pilot, lambda: app._companion is child)
+    app.leave_nothing()
+    assert child.stopped == 1
+
+
+def test_without_a_terminal_the_screen_refuses(desk: Office_) -> None:
+    with pytest.raises(Problem) as caught:
+        run(*desk)
+    assert caught.value.code == "no_terminal"
+    assert "ssh -t" in caught.value.message
+
+
+def test_a_dumb_terminal_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "dumb")
+    with pytest.raises(Problem) as caught:
+        check_terminal()
+    assert caught.value.code == "dumb_terminal"

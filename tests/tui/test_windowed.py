@@ -1,0 +1,161 @@
+"""The windowed list: as good for a million rows as for ten, and it stays where the person is."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, field
+
+from textual.app import App, ComposeResult
+from tui_helpers import text_of, until
+
+from ksef_tui.tui.present import Line
+from ksef_tui.tui.windowed import WindowList
+
+
+@dataclass(frozen=True)
+class Row:
+    id: int
+    text: str
+
+
+@dataclass
+class Source:
+    """Rows by id, and which of them were asked for."""
+
+    texts: dict[int, str] = field(default_factory=dict)
+    asked: list[int] = field(default_factory=list)
+
+    def read(self, ids: list[int]) -> dict[int, Row]:
+        self.asked += ids
+        return {one: Row(one, self.texts.get(one, f"row {one}")) for one in ids}
+
+
+class ListApp(App[None]):
+    CSS_PATH = "../../ksef_tui/tui/styles/base.tcss"
+
+    def __init__(self, ids: array[int]) -> None:
+        super().__init__()
+        from ksef_tui.tui.theme import NIGHT
+
+        self.register_theme(NIGHT)
+        self.theme = NIGHT.name
+        self.source = Source()
+        self.first = ids
+        self.moved: list[int | None] = []
+        self.list: WindowList[Row] = WindowList(self.source.read, self.paint)
+
+    def paint(self, row: Row, width: int, marked: bool) -> Line:
+        return ((f"{'*' if marked else ' '}{row.text}", "text"),)
+
+    def compose(self) -> ComposeResult:
+        yield self.list
+
+    def on_mount(self) -> None:
+        self.list.set_ids(self.first)
+        self.list.focus()
+
+    def on_window_list_moved(self, event: WindowList.Moved) -> None:
+        self.moved.append(event.list.current_id)
+
+
+def ids(*numbers: int) -> array[int]:
+    return array("q", numbers)
+
+
+async def test_of_a_million_rows_only_the_visible_ones_are_read() -> None:
+    app = ListApp(array("q", range(1_000_000, 0, -1)))
+    async with app.run_test(size=(40, 10)) as pilot:
+        await until(pilot, lambda: "row 1000000" in text_of(app))
+        await pilot.press("end")
+        await until(pilot, lambda: "row 1\n" in text_of(app) + "\n" or " row 1 " in text_of(app))
+        assert app.list.current_id == 1
+        assert len(set(app.source.asked)) <= 20
+
+
+async def test_the_cursor_stays_on_its_row_when_others_come_and_go() -> None:
+    app = ListApp(ids(*range(30, 0, -1)))
+    async with app.run_test(size=(40, 10)) as pilot:
+        await pilot.press("down", "down", "down")
+        assert app.list.current_id == 27
+        app.list.set_ids(ids(33, 32, 31, *range(30, 0, -1)))
+        assert app.list.current_id == 27
+        app.list.set_ids(ids(*range(40, 20, -1)))
+        assert app.list.current_id == 27
+        app.list.set_ids(ids(5, 4, 3))  # its row is gone: the same place, as far as there is one
+        assert app.list.current_id in (5, 4, 3)
+        app.list.set_ids(ids())
+        assert app.list.current_id is None
+
+
+async def test_a_list_that_is_not_worked_in_shows_the_newest() -> None:
+    app = ListApp(ids(2, 1))
+    async with app.run_test(size=(40, 10)) as pilot:
+        app.set_focus(None)
+        await pilot.pause()
+        app.list.set_ids(ids(3, 2, 1))
+        assert app.list.current_id == 3
+
+
+async def test_a_changed_row_is_read_again_and_others_are_not() -> None:
+    app = ListApp(ids(*range(100, 0, -1)))
+    async with app.run_test(size=(40, 10)) as pilot:
+        await until(pilot, lambda: "row 100" in text_of(app))
+        app.source.asked.clear()
+        app.source.texts = {99: "changed", 1: "far away"}
+        app.list.changed([99, 1])
+        assert app.source.asked == [99]
+        await until(pilot, lambda: "changed" in text_of(app))
+        await pilot.press("end")
+        await until(pilot, lambda: "far away" in text_of(app))
+
+
+async def test_a_change_under_the_cursor_is_told() -> None:
+    app = ListApp(ids(3, 2, 1))
+    async with app.run_test(size=(40, 10)) as pilot:
+        await until(pilot, lambda: "row 3" in text_of(app))
+        app.moved.clear()
+        app.source.texts = {3: "approved"}
+        app.list.changed([3])
+        await until(pilot, lambda: app.moved == [3])
+
+
+async def test_marks_one_a_range_and_all() -> None:
+    app = ListApp(ids(*range(9, 0, -1)))
+    async with app.run_test(size=(40, 12)) as pilot:
+        app.list.mark()
+        assert app.list.marks == {9}
+        assert app.list.current_id == 8
+        app.list.mark_range()
+        await pilot.press("down", "down")
+        app.list.mark_range()
+        assert app.list.marks == {9, 8, 7, 6}
+        await until(pilot, lambda: text_of(app).count("*") == 4)
+        assert app.list.mark_all()
+        assert len(app.list.marks) == 9
+        app.list.set_ids(ids(9, 8))  # what is not shown any more cannot stay marked unseen
+        assert app.list.marks == {9, 8}
+        assert app.list.unmark()
+        assert not app.list.marks
+        assert not app.list.unmark()
+
+
+async def test_too_many_rows_are_not_marked_at_once() -> None:
+    app = ListApp(array("q", range(20_000, 0, -1)))
+    async with app.run_test(size=(40, 10)):
+        assert not app.list.mark_all()
+        assert not app.list.marks
+
+
+async def test_rows_that_cannot_be_read_leave_the_program_running() -> None:
+    app = ListApp(ids(3, 2, 1))
+    async with app.run_test(size=(40, 10)) as pilot:
+        await until(pilot, lambda: "row 3" in text_of(app))
+
+        def broken(asked: list[int]) -> dict[int, Row]:
+            raise OSError("the disk is gone")
+
+        app.list._read = broken
+        app.list.changed()
+        await pilot.pause()
+        assert app.is_running
+        assert "row 3" in text_of(app)
