@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+import stat
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -130,15 +131,15 @@ def candidates(paths: Sequence[Path], *, names_only: bool = False) -> Iterator[C
 
 
 def _file(path: Path, names_only: bool) -> Iterator[Candidate]:
-    if path.suffix.lower() == ".zip":
-        yield from _zip(path, names_only)
-        return
     try:
-        size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            yield Candidate(
-                str(path), None, f"plik ma {size:,} B, a KSeF przyjmuje najwyżej 3 000 000 B".replace(",", " ")
-            )
+        info = path.stat()
+        if not stat.S_ISREG(info.st_mode):  # a pipe or a device may never end
+            yield Candidate(str(path), None, "to nie jest zwykły plik")
+        elif path.suffix.lower() == ".zip":
+            yield from _zip(path, names_only)
+        elif info.st_size > MAX_FILE_BYTES:
+            size = f"{info.st_size:,}".replace(",", " ")
+            yield Candidate(str(path), None, f"plik ma {size} B, a KSeF przyjmuje najwyżej 3 000 000 B")
         else:
             yield Candidate(str(path), b"" if names_only else path.read_bytes())
     except FileNotFoundError:
@@ -165,8 +166,6 @@ def _zip(path: Path, names_only: bool) -> Iterator[Candidate]:
                     yield Candidate(name, b"")
                 else:
                     yield _zip_member(archive, member, name)
-    except FileNotFoundError:
-        yield Candidate(str(path), None, "nie ma takiego pliku")
     except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
         yield Candidate(str(path), None, f"nie można odczytać archiwum ZIP: {error}")
 
