@@ -34,6 +34,11 @@ def insert_office(
     )
 
 
+def set_api_url(connection: sqlite3.Connection, api_url: str) -> None:
+    """The address at which every process finds this office's KSeF from its next start on."""
+    connection.execute("UPDATE office SET api_url = ?", (api_url,))
+
+
 def insert_operator(
     connection: sqlite3.Connection, now: datetime, login: str, name: str, role: Role, client_id: int | None = None
 ) -> int:
