@@ -61,7 +61,6 @@ class Situation:
     client: ClientFacts | None = None
     states: Mapping[InvoiceState, int] = field(default_factory=dict)
     marked: int = 0
-    identities: int = 0
     exercise: bool = False
     real: bool = False  # an environment where identities are real: mass acts ask for the count
 

@@ -13,8 +13,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 
 from ksef_tui.domain.actions import ACTIONS, BY_ID, ClientFacts, Pane, Situation
-from ksef_tui.domain.roles import Role
-from ksef_tui.services import client_views, views
+from ksef_tui.services import views
 from ksef_tui.services.views import HeaderView
 from ksef_tui.tui import describe, present
 from ksef_tui.tui.acts import Acts
@@ -52,7 +51,6 @@ class MainScreen(Screen[None]):
         super().__init__()
         self.desk = desk
         self.pane = Pane.CLIENTS
-        self.identities = 0
         self.header_view: HeaderView | None = None
         self.clients = ClientsPane(desk)
         self.queue = QueuePane(desk)
@@ -63,7 +61,7 @@ class MainScreen(Screen[None]):
         self._seq = 0
         self._ticks = 0
         self._settling: Timer | None = None
-        self._header: Loader[tuple[HeaderView, int]] = Loader(
+        self._header: Loader[HeaderView] = Loader(
             desk, lambda: self._read_header, self._show_header, self.run_worker, self._trouble
         )
 
@@ -129,14 +127,12 @@ class MainScreen(Screen[None]):
             pane.reload()
         self.authorization.reload()
 
-    def _read_header(self) -> tuple[HeaderView, int]:
-        office, operator = self.desk.office, self.desk.operator
-        identities = len(client_views.identities(office, operator)) if operator.role is not Role.CLIENT else 0
-        return views.header(office, operator), identities
+    def _read_header(self) -> HeaderView:
+        return views.header(self.desk.office, self.desk.operator)
 
-    def _show_header(self, found: tuple[HeaderView, int]) -> None:
-        self.header_view, self.identities = found
-        self.add_class(f"-env-{self.header_view.environment}")
+    def _show_header(self, view: HeaderView) -> None:
+        self.header_view = view
+        self.add_class(f"-env-{view.environment}")
         self._draw_header()
         self._draw_footer()
 
@@ -170,7 +166,6 @@ class MainScreen(Screen[None]):
             client=client,
             states=self.queue.target_states() if self.pane is Pane.QUEUE else {},
             marked=len(self.queue.list.marks),
-            identities=self.identities,
             exercise=self.desk.exercise is not None,
             real=self.environment in REAL,
         )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import tui_office
 from textual.pilot import Pilot
-from tui_helpers import text_of, until
+from tui_helpers import expect, text_of
 
 from ksef_tui.tui.app import KsefTui
 
@@ -29,11 +29,11 @@ def picture(snap_compare: Snap, tmp_path: Path) -> Callable[..., bool]:
         app = KsefTui(office, operator, now=lambda: tui_office.NOW, **options)
 
         async def settle(pilot: Pilot[int]) -> None:
-            await until(pilot, lambda: app.main.header_view is not None)
+            await expect(pilot, lambda: app.main.header_view is not None)
             if not empty:
-                await until(pilot, lambda: app.main.authorization.view is not None and bool(app.main.queue.counts))
+                await expect(pilot, lambda: app.main.authorization.view is not None and bool(app.main.queue.counts))
             await pilot.press(*keys)
-            await until(pilot, lambda: shows in text_of(app))
+            await expect(pilot, lambda: shows in text_of(app))
             await pilot.pause()
 
         try:

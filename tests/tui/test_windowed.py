@@ -6,7 +6,7 @@ from array import array
 from dataclasses import dataclass, field
 
 from textual.app import App, ComposeResult
-from tui_helpers import text_of, until
+from tui_helpers import expect, text_of
 
 from ksef_tui.tui.present import Line
 from ksef_tui.tui.windowed import WindowList
@@ -65,9 +65,9 @@ def ids(*numbers: int) -> array[int]:
 async def test_of_a_million_rows_only_the_visible_ones_are_read() -> None:
     app = ListApp(array("q", range(1_000_000, 0, -1)))
     async with app.run_test(size=(40, 10)) as pilot:
-        await until(pilot, lambda: "row 1000000" in text_of(app))
+        await expect(pilot, lambda: "row 1000000" in text_of(app))
         await pilot.press("end")
-        await until(pilot, lambda: "row 1\n" in text_of(app) + "\n" or " row 1 " in text_of(app))
+        await expect(pilot, lambda: "row 1\n" in text_of(app) + "\n" or " row 1 " in text_of(app))
         assert app.list.current_id == 1
         assert len(set(app.source.asked)) <= 20
 
@@ -99,24 +99,24 @@ async def test_a_list_that_is_not_worked_in_shows_the_newest() -> None:
 async def test_a_changed_row_is_read_again_and_others_are_not() -> None:
     app = ListApp(ids(*range(100, 0, -1)))
     async with app.run_test(size=(40, 10)) as pilot:
-        await until(pilot, lambda: "row 100" in text_of(app))
+        await expect(pilot, lambda: "row 100" in text_of(app))
         app.source.asked.clear()
         app.source.texts = {99: "changed", 1: "far away"}
         app.list.changed([99, 1])
         assert app.source.asked == [99]
-        await until(pilot, lambda: "changed" in text_of(app))
+        await expect(pilot, lambda: "changed" in text_of(app))
         await pilot.press("end")
-        await until(pilot, lambda: "far away" in text_of(app))
+        await expect(pilot, lambda: "far away" in text_of(app))
 
 
 async def test_a_change_under_the_cursor_is_told() -> None:
     app = ListApp(ids(3, 2, 1))
     async with app.run_test(size=(40, 10)) as pilot:
-        await until(pilot, lambda: "row 3" in text_of(app))
+        await expect(pilot, lambda: "row 3" in text_of(app))
         app.moved.clear()
         app.source.texts = {3: "approved"}
         app.list.changed([3])
-        await until(pilot, lambda: app.moved == [3])
+        await expect(pilot, lambda: app.moved == [3])
 
 
 async def test_marks_one_a_range_and_all() -> None:
@@ -129,7 +129,7 @@ async def test_marks_one_a_range_and_all() -> None:
         await pilot.press("down", "down")
         app.list.mark_range()
         assert app.list.marks == {9, 8, 7, 6}
-        await until(pilot, lambda: text_of(app).count("*") == 4)
+        await expect(pilot, lambda: text_of(app).count("*") == 4)
         assert app.list.mark_all()
         assert len(app.list.marks) == 9
         app.list.set_ids(ids(9, 8))  # what is not shown any more cannot stay marked unseen
@@ -149,7 +149,7 @@ async def test_too_many_rows_are_not_marked_at_once() -> None:
 async def test_rows_that_cannot_be_read_leave_the_program_running() -> None:
     app = ListApp(ids(3, 2, 1))
     async with app.run_test(size=(40, 10)) as pilot:
-        await until(pilot, lambda: "row 3" in text_of(app))
+        await expect(pilot, lambda: "row 3" in text_of(app))
 
         def broken(asked: list[int]) -> dict[int, Row]:
             raise OSError("the disk is gone")

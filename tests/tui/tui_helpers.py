@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 LONGEST = 20.0  # seconds until something that must come is given up
 
 
-async def until(pilot: Pilot[Any], condition: Callable[[], bool]) -> None:
+async def expect(pilot: Pilot[Any], condition: Callable[[], bool]) -> None:
     """Wait for something to become true on the screen."""
     async with asyncio.timeout(LONGEST):
         while not condition():

@@ -60,6 +60,9 @@ class BringIn(Dialog["str | None"]):
     def on_mount(self) -> None:
         self.set_interval(PROGRESS_EVERY, self._show_progress)
 
+    def on_unmount(self) -> None:
+        self._stop.set()  # a program that ends does not wait for the rest of a long import
+
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
         path = Path(event.value.strip()).expanduser()
