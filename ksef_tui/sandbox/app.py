@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ksef_tui.sandbox import (
+    batches,
     control,
     invoices,
     login,
@@ -24,17 +25,20 @@ from ksef_tui.sandbox import (
     sessions,
     testdata,
     tokens,
+    uploads,
     upo,
 )
 from ksef_tui.sandbox.errors import NotFound
 from ksef_tui.sandbox.judge import Judge
 from ksef_tui.sandbox.processing import Processor
+from ksef_tui.sandbox.unpacking import Unpacker
 from ksef_tui.sandbox.web import Sandbox, endpoint, refused
 
 _API = "/v2"
 _OPERATIONS = (
     *login.ENDPOINTS,
     *sessions.ENDPOINTS,
+    *batches.ENDPOINTS,
     *upo.ENDPOINTS,
     *session_reads.ENDPOINTS,
     *invoices.ENDPOINTS,
@@ -51,13 +55,15 @@ def build(sandbox: Sandbox, judge: Judge) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        task = asyncio.create_task(Processor(sandbox, judge).run())
+        workers = (Processor(sandbox, judge), Unpacker(sandbox))
+        tasks = [asyncio.create_task(worker.run()) for worker in workers]
         try:
             yield
         finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            for task in tasks:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
 
     async def not_found(request: Request, error: Exception) -> Response:
         return refused(NotFound(), request)
@@ -68,6 +74,7 @@ def build(sandbox: Sandbox, judge: Judge) -> Starlette:
 
     routes = [Route(_API + op.path, endpoint(sandbox, op, _API), methods=[op.method]) for op in _OPERATIONS]
     routes += [Route(op.path, endpoint(sandbox, op, ""), methods=[op.method]) for op in upo.STORAGE]
+    routes += [Route(uploads.PATH, uploads.face(sandbox), methods=["PUT"])]
     routes += [Route(path, face, methods=[method]) for method, path, face in control.faces(sandbox)]
     handlers = {HTTPStatus.NOT_FOUND: not_found, HTTPStatus.METHOD_NOT_ALLOWED: not_allowed}
     return Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)

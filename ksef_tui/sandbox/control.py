@@ -38,7 +38,7 @@ def faces(sandbox: Sandbox) -> list[tuple[str, str, _Face]]:
                 sandbox.keys.rotate(keep_old=bool(fault.params.get("keep_old", False)))
         else:
             sandbox.faults.active.append(fault)
-        sandbox.wake.set()
+        sandbox.stir()
         return JSONResponse(fault.as_json())
 
     async def list_faults(request: Request) -> Response:
@@ -46,7 +46,7 @@ def faces(sandbox: Sandbox) -> list[tuple[str, str, _Face]]:
 
     async def clear_faults(request: Request) -> Response:
         sandbox.faults.active.clear()
-        sandbox.wake.set()
+        sandbox.stir()
         return Response(status_code=204)
 
     async def show_state(request: Request) -> Response:

@@ -18,6 +18,8 @@ NAMES = frozenset(
         "key_rotation",
         "session_unavailable",
         "upo_html",
+        "upload_html",
+        "part_lost",
         "not_found_after_open",
         "duplicate_without_original",
         "auth_revoked",

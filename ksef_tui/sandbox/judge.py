@@ -58,11 +58,10 @@ class Rejected(Exception):
 
 @dataclass(frozen=True)
 class Sent:
-    """What came with an invoice, and the circumstances of its sending."""
+    """What came with an invoice, and the circumstances of its sending; `secret`: key and vector if it is encrypted."""
 
     content: bytes
-    key: bytes
-    vector: bytes
+    secret: tuple[bytes, bytes] | None
     hash: str
     size: int
     context: tuple[str, str]
@@ -70,6 +69,7 @@ class Sent:
     limits: dict[str, int]
     interactive: bool
     correction: bool
+    attachments: bool
     checks_nip: bool
 
 
@@ -83,7 +83,7 @@ class Judge:
 
     def examine(self, sent: Sent) -> tuple[bytes, Document]:
         """The plain bytes and what they say. Raises Rejected with the first thing that is wrong."""
-        plain = decrypt(sent.content, sent.key, sent.vector)
+        plain = decrypt(sent.content, *sent.secret) if sent.secret else sent.content
         _check_file(plain, sent)
         tree = _read(plain)
         if not self._schema.validate(tree):
@@ -93,6 +93,8 @@ class Judge:
         _check_authority(document, sent.context)
         if document.has_attachment and sent.interactive and not sent.correction:
             raise Rejected(415, "Faktura z załącznikiem może zostać wysłana tylko w sesji wsadowej.")
+        if document.has_attachment and not sent.attachments:
+            raise Rejected(415, "Podatnik nie ma zgody na wysyłkę faktur z załącznikiem.")
         if document.issued > sent.today:
             text = f"Data wystawienia P_1 {document.issued} jest późniejsza niż data przesłania {sent.today}."
             raise Rejected(450, text)

@@ -39,7 +39,7 @@ def crc8(text: str) -> str:
 
 
 def reference(kind: str) -> str:
-    """A new reference number of 36 characters; `kind` is CR, AU, SO, EE, EU, EC or EG."""
+    """A new reference number of 36 characters; `kind` is CR, AU, SO, SB, EE, EU, EC, EG or EH."""
     body = f"{datetime.now(UTC):%Y%m%d}-{kind}-{secrets.token_hex(5).upper()}-{secrets.token_hex(5).upper()}-"
     return body + crc8(body[:33])
 

@@ -15,6 +15,7 @@ from ksef_tui.sandbox.rights import (
     SCOPES,
     SUBUNIT_MANAGE,
     VAT_UE_MANAGE,
+    attachments_allowed,
     delegated,
     identities,
 )
@@ -165,7 +166,7 @@ def attachments(call: Call) -> Reply:
     if row is None:
         return Reply(json={"isAttachmentAllowed": False})
     revoked = row["revoked"]
-    allowed = revoked is None or revoked > now_ms()
+    allowed = attachments_allowed(call.state, call.who.context[1])
     return Reply(json={"isAttachmentAllowed": allowed, **({"revokedDate": iso(revoked)} if revoked else {})})
 
 

@@ -17,6 +17,7 @@ from ksef_tui.sandbox.document import Document
 from ksef_tui.sandbox.judge import Judge, Rejected, Sent
 from ksef_tui.sandbox.numbers import ksef_number, reference
 from ksef_tui.sandbox.quota import context_limits
+from ksef_tui.sandbox.rights import attachments_allowed
 from ksef_tui.sandbox.sessions import ONLINE
 from ksef_tui.sandbox.web import Sandbox
 
@@ -57,7 +58,8 @@ class Processor:
         sql = """
             SELECT min(due) FROM (
                 SELECT min(due) AS due FROM invoice WHERE code IS NULL UNION ALL
-                SELECT min(due) FROM session WHERE code IS NULL AND (closed IS NOT NULL OR key IS NULL))"""
+                SELECT min(due) FROM session WHERE kind = 'Online' AND code IS NULL
+                    AND (closed IS NOT NULL OR key IS NULL))"""
         due = self._state.value(sql)
         return 1.0 if due is None else min(1.0, max(0.005, (due - now_ms()) / 1000))
 
@@ -87,15 +89,18 @@ class Processor:
         return False
 
     def _fail_and_expire(self, now: int) -> None:
-        """Sessions whose key could not be decrypted (415), and those that nobody closed within 12 hours."""
+        """Keys that could not be decrypted (415), and sessions that nobody closed within 12 hours.
+
+        After them an interactive session closes itself; a batch is cancelled even if all of it was sent (facts §9).
+        """
         self._state.run(
-            "UPDATE session SET code = 415, updated = ? WHERE code IS NULL AND key IS NULL AND due <= ?", now, now
-        )
-        self._state.run(
-            """UPDATE session SET closed = valid_until, updated = valid_until
-               WHERE code IS NULL AND closed IS NULL AND valid_until <= ?""",
+            "UPDATE session SET code = 415, updated = ? WHERE kind = 'Online' AND code IS NULL AND key IS NULL AND due <= ?",
+            now,
             now,
         )
+        late = "updated = valid_until WHERE code IS NULL AND closed IS NULL AND valid_until <= ?"
+        self._state.run(f"UPDATE session SET closed = valid_until, {late} AND kind = 'Online'", now)  # noqa: S608 our own text
+        self._state.run(f"UPDATE session SET code = 440, {late} AND kind = 'Batch'", now)  # noqa: S608 our own text
 
     def _settle(self, row: sqlite3.Row) -> None:
         try:
@@ -126,18 +131,19 @@ class Processor:
 
     def _sent(self, row: sqlite3.Row) -> Sent:
         context = (row["context_type"], row["context_value"])
-        group = "onlineSession" if row["session_kind"] == ONLINE else "batchSession"
+        online = row["session_kind"] == ONLINE
+        group = "onlineSession" if online else "batchSession"
         return Sent(
             content=row["content"],
-            key=row["key"],
-            vector=row["iv"],
+            secret=(row["key"], row["iv"]) if online else None,
             hash=row["hash"],
             size=row["size"],
             context=context,
             today=warsaw_day(row["received"]),
             limits=context_limits(self._state, ":".join(context))[group],
-            interactive=row["session_kind"] == ONLINE,
+            interactive=online,
             correction=row["corrected_hash"] is not None,
+            attachments=attachments_allowed(self._state, context[1][:10]),
             checks_nip=bool(row["checks_nip"]),
         )
 
@@ -188,6 +194,7 @@ class Processor:
             SELECT ref, (SELECT count(*) FROM invoice WHERE session_ref = session.ref) AS total,
                    (SELECT count(*) FROM invoice WHERE session_ref = session.ref AND code = 200) AS good
             FROM session WHERE code IS NULL AND closed IS NOT NULL AND due <= ?
+              AND (kind = 'Online' OR EXISTS (SELECT 1 FROM batch WHERE session_ref = session.ref AND unpacked))
               AND NOT EXISTS (SELECT 1 FROM invoice WHERE session_ref = session.ref AND code IS NULL)""",
             now,
         )

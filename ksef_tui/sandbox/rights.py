@@ -114,6 +114,12 @@ def delegated(state: State, client: str, partner: str, scope: str | None = None)
     return state.value(sql, client, partner, now_ms(), scope) is not None
 
 
+def attachments_allowed(state: State, nip: str) -> bool:
+    """Whether the taxpayer declared invoices with attachments, and has not taken it back (facts §11)."""
+    sql = "SELECT 1 FROM attachment WHERE nip = ? AND (revoked IS NULL OR revoked > ?)"
+    return state.value(sql, nip, now_ms()) is not None
+
+
 def address_allowed(policy: str | None, address: str) -> bool:
     """Whether the IP policy of the login (JSON, None: no policy) lets this address in."""
     rules = json.loads(policy) if policy else {}

@@ -66,6 +66,7 @@ def serve(
             keys, secret = MinistryKeys(state), state.secret()
         sandbox = Sandbox(
             state=state,
+            folder=data_dir,
             keys=keys,
             faults=Faults(),
             limiter=Limiter(state, enforced=limits == "production"),

@@ -11,17 +11,33 @@ from ksef_tui.sandbox.errors import BadRequest
 from ksef_tui.sandbox.fields import Fields, invalid
 from ksef_tui.sandbox.judge import DESCRIPTIONS
 from ksef_tui.sandbox.rights import ENFORCEMENT, INTROSPECTION, INVOICE_WRITE, identities
-from ksef_tui.sandbox.sessions import find, status_code
+from ksef_tui.sandbox.sessions import BATCH, ONLINE, find, status_code
 from ksef_tui.sandbox.upo import READING, download_url
 from ksef_tui.sandbox.web import Call, Endpoint, Reply, continuation, paged
 
-_SESSION = {
-    100: "Sesja interaktywna otwarta",
-    170: "Sesja interaktywna zamknięta",
-    200: "Sesja interaktywna przetworzona pomyślnie",
+_ENDED = {
+    405: "Błąd weryfikacji poprawności dostarczonych elementów paczki",
     415: "Błąd odszyfrowania dostarczonego klucza",
+    420: "Przekroczony limit faktur w sesji",
+    430: "Błąd dekompresji pierwotnego archiwum",
+    435: "Błąd odszyfrowania zaszyfrowanych części archiwum",
     440: "Sesja anulowana",
     445: "Błąd weryfikacji, brak poprawnych faktur",
+    500: "Nieznany błąd (500)",
+}
+_SESSION = {
+    ONLINE: {
+        100: "Sesja interaktywna otwarta",
+        170: "Sesja interaktywna zamknięta",
+        200: "Sesja interaktywna przetworzona pomyślnie",
+        **_ENDED,
+    },
+    BATCH: {
+        100: "Sesja wsadowa rozpoczęta",
+        150: "Trwa przetwarzanie",
+        200: "Sesja wsadowa przetworzona pomyślnie",
+        **_ENDED,
+    },
 }
 _COMMON = {
     "InProgress": "(code IS NULL)",
@@ -31,13 +47,22 @@ _COMMON = {
 }
 _COUNTS = """
     (SELECT count(*) FROM invoice WHERE session_ref = session.ref AND code = 200) AS good,
-    (SELECT count(*) FROM invoice WHERE session_ref = session.ref AND code > 200) AS bad"""
+    (SELECT count(*) FROM invoice WHERE session_ref = session.ref AND code > 200) AS bad,
+    (SELECT details FROM batch WHERE session_ref = session.ref) AS batch_details"""
 
 
 def _session_status(row: sqlite3.Row) -> dict[str, Any]:
     code = status_code(row)
-    details = {"details": ["Nie przesłano faktur"]} if code == 440 else {}
-    return {"code": code, "description": _SESSION[code], **details}
+    details = json.loads(row["batch_details"] or "[]")
+    if code == 440:
+        details = ["Przekroczono czas wysyłki" if row["closed"] is None else "Nie przesłano faktur"]
+    status = {"code": code, "description": _SESSION[row["kind"]][code]}
+    return {**status, "details": details} if details else status
+
+
+def _until(row: sqlite3.Row) -> dict[str, str]:
+    """The moment when an interactive session closes itself; a batch never does (facts §9)."""
+    return {"validUntil": iso(row["valid_until"])} if row["kind"] == ONLINE else {}
 
 
 def listed(call: Call) -> Reply:
@@ -45,7 +70,7 @@ def listed(call: Call) -> Reply:
     size, start, who = call.page_size(1000), continuation(call), call.who
     query = Fields(call.query)
     where, values = ["context_type = ?", "context_value = ?", "kind = ?"], [*who.context]
-    values.append(query.choice("sessionType", ("Online", "Batch")))
+    values.append(query.choice("sessionType", (ONLINE, BATCH)))
     if query.has("referenceNumber"):
         where.append("ref = ?")
         values.append(query.text("referenceNumber"))
@@ -73,7 +98,7 @@ def _listed(row: sqlite3.Row) -> dict[str, Any]:
         "status": _session_status(row),
         "dateCreated": iso(row["created"]),
         "dateUpdated": iso(row["updated"]),
-        "validUntil": iso(row["valid_until"]),
+        **_until(row),
         "totalInvoiceCount": row["invoices"],
         "successfulInvoiceCount": row["good"],
         "failedInvoiceCount": row["bad"],
@@ -90,7 +115,7 @@ def session_status(call: Call) -> Reply:
         "status": _session_status(row),
         "dateCreated": iso(row["created"]),
         "dateUpdated": iso(row["updated"]),
-        "validUntil": iso(row["valid_until"]),
+        **_until(row),
         "invoiceCount": row["invoices"],
         "successfulInvoiceCount": row["good"],
         "failedInvoiceCount": row["bad"],

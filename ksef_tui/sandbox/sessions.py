@@ -1,4 +1,4 @@
-"""Interactive sessions: open, send, close (facts §8). What was sent is judged later, by `processing`."""
+"""Sessions: what both kinds share, and the interactive ones (facts §8). What was sent is judged by `processing`."""
 
 from __future__ import annotations
 
@@ -8,23 +8,27 @@ import sqlite3
 
 from ksef_tui.sandbox.clock import HOUR, iso, now_ms
 from ksef_tui.sandbox.errors import BadRequest, foreign_resource
-from ksef_tui.sandbox.fields import invalid
+from ksef_tui.sandbox.fields import Fields, invalid
 from ksef_tui.sandbox.keys import SYMMETRIC
 from ksef_tui.sandbox.numbers import reference
 from ksef_tui.sandbox.quota import context_limits
 from ksef_tui.sandbox.rights import ENFORCEMENT, INTROSPECTION, INVOICE_WRITE, PEF_INVOICE_WRITE, identities
 from ksef_tui.sandbox.web import Call, Endpoint, Reply
 
-ONLINE = "Online"
+ONLINE, BATCH = "Online", "Batch"
 _LIFE = 12 * HOUR
 _FORM = {"systemCode": "FA (3)", "schemaVersion": "1-0E", "value": "FA"}
 _SENDING = (INVOICE_WRITE, PEF_INVOICE_WRITE, ENFORCEMENT)
-OPEN, CLOSED = 100, 170
+OPEN = 100
+_PROCESSED = {ONLINE: 170, BATCH: 150}
 
 
-def open_online(call: Call) -> Reply:
-    """`POST /sessions/online`. A key that cannot be decrypted shows only later, as status 415."""
-    fields, who, now = call.fields(), call.who, now_ms()
+def begin(call: Call, kind: str, fields: Fields) -> tuple[str, int]:
+    """A new session of the kind: its number and the moment of opening.
+
+    A key that cannot be decrypted shows only later, as status 415. Raises BadRequest(21405, 21470).
+    """
+    who, now = call.who, now_ms()
     form = fields.inner("formCode")
     for name, value in _FORM.items():
         if form.text(name) != value:
@@ -36,11 +40,11 @@ def open_online(call: Call) -> Reply:
     wrapped = encryption.binary("encryptedSymmetricKey")
     key_id = encryption.text("publicKeyId", 44, 44) if encryption.has("publicKeyId") else None
     key = call.sandbox.keys.decrypt(SYMMETRIC, wrapped, key_id)
-    number = reference("SO")
+    number = reference("SO" if kind == ONLINE else "SB")
     call.state.insert(
         "session",
         ref=number,
-        kind=ONLINE,
+        kind=kind,
         context_type=who.context[0],
         context_value=who.context[1],
         subject_type=who.subject[0],
@@ -54,14 +58,20 @@ def open_online(call: Call) -> Reply:
         due=call.due(),
         valid_until=now + _LIFE,
     )
-    return Reply(201, {"referenceNumber": number, "validUntil": iso(now + _LIFE)})
+    return number, now
+
+
+def open_online(call: Call) -> Reply:
+    """`POST /sessions/online`."""
+    number, opened = begin(call, ONLINE, call.fields())
+    return Reply(201, {"referenceNumber": number, "validUntil": iso(opened + _LIFE)})
 
 
 def status_code(row: sqlite3.Row) -> int:
     """The status of a session: the final code, or open, or closed and being processed."""
     if row["code"] is not None:
         return int(row["code"])
-    return CLOSED if row["closed"] is not None else OPEN
+    return _PROCESSED[row["kind"]] if row["closed"] is not None else OPEN
 
 
 def find(call: Call) -> sqlite3.Row:

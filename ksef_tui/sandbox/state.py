@@ -67,6 +67,13 @@ CREATE TABLE IF NOT EXISTS session (
 CREATE INDEX IF NOT EXISTS session_context ON session (context_value, created);
 CREATE INDEX IF NOT EXISTS session_open ON session (due) WHERE code IS NULL;
 
+CREATE TABLE IF NOT EXISTS batch (
+    session_ref TEXT PRIMARY KEY, compression TEXT NOT NULL, size INTEGER NOT NULL, hash TEXT NOT NULL,
+    offline INTEGER NOT NULL, upload_until INTEGER NOT NULL, unpacked INTEGER NOT NULL DEFAULT 0, details TEXT) STRICT;
+CREATE TABLE IF NOT EXISTS batch_part (
+    session_ref TEXT NOT NULL, ordinal INTEGER NOT NULL, size INTEGER NOT NULL, hash TEXT NOT NULL, received INTEGER,
+    PRIMARY KEY (session_ref, ordinal)) STRICT, WITHOUT ROWID;
+
 CREATE TABLE IF NOT EXISTS upo_page (
     ref TEXT PRIMARY KEY, session_ref TEXT NOT NULL, page INTEGER NOT NULL, pages INTEGER NOT NULL) STRICT;
 CREATE INDEX IF NOT EXISTS upo_page_session ON upo_page (session_ref, page);

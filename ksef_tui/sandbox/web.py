@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
@@ -55,6 +56,7 @@ class Sandbox:
     """Everything the handlers share."""
 
     state: State
+    folder: Path
     keys: MinistryKeys
     faults: Faults
     limiter: Limiter
@@ -65,12 +67,18 @@ class Sandbox:
     url_base: str
     posts: Counter[str] = field(default_factory=Counter)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+    wake_unpacking: asyncio.Event = field(default_factory=asyncio.Event)
     drop: Callable[[Request], Awaitable[None]] | None = None
 
     def due(self, method: str, path: str) -> int:
         """When a step that starts now is done; later while the fault `slow` is on."""
         slow = self.faults.strike("slow", method, path)
         return now_ms() + self.delay_ms + (int(slow.params.get("ms", 5000)) if slow else 0)
+
+    def stir(self) -> None:
+        """Something may have come to be processed."""
+        self.wake.set()
+        self.wake_unpacking.set()
 
 
 @dataclass
@@ -128,13 +136,14 @@ class Call:
 
 @dataclass(frozen=True)
 class Reply:
-    """A successful answer: JSON, or bytes of another type."""
+    """A successful answer: JSON, or bytes of another type; or a refusal that leaves what was changed before it."""
 
     status: int = 200
     json: Any = None
     content: bytes | None = None
     media_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
+    refusal: Refusal | None = None
 
 
 Handler = Callable[[Call], Reply]
@@ -162,27 +171,29 @@ def endpoint(sandbox: Sandbox, operation: Endpoint, prefix: str) -> Callable[[Re
     template = f"{operation.method} {prefix}{operation.path}"
 
     async def serve(request: Request) -> Response:
-        """Faults first, then the operation; the answer is recorded before it can get lost."""
         body = await request.body()
-        fault = next((f for f in (_strike(sandbox, name, request) for name in BEFORE) if f), None)
-        if fault is not None:
-            return await _suffer(sandbox, fault, request, body)
-        if sandbox.latency_ms:
-            await asyncio.sleep(sandbox.latency_ms / 1000)
-        if request.method == "POST":
-            sandbox.posts[template] += 1
-        response = _answer(sandbox, operation, template, request, body)
-        sandbox.wake.set()
-        warning = request.headers.get("X-Test-System-Warning")
-        if warning:
-            response.headers["X-System-Warning"] = f"[test-001]: {warning}"
-        lost = sandbox.faults.strike("lost_answer", request.method, request.url.path)
-        sandbox.recorder.write(request, body, response, injected="lost_answer" if lost else None)
-        if lost is not None and sandbox.drop is not None:
-            await sandbox.drop(request)
-        return response
+        return await through(sandbox, request, body, lambda: _answer(sandbox, operation, template, request, body))
 
     return serve
+
+
+async def through(sandbox: Sandbox, request: Request, body: bytes, answer: Callable[[], Response]) -> Response:
+    """Faults first, then the operation's answer; it is recorded before it can get lost."""
+    fault = next((f for f in (_strike(sandbox, name, request) for name in BEFORE) if f), None)
+    if fault is not None:
+        return await _suffer(sandbox, fault, request, body)
+    if sandbox.latency_ms:
+        await asyncio.sleep(sandbox.latency_ms / 1000)
+    response = answer()
+    sandbox.stir()
+    warning = request.headers.get("X-Test-System-Warning")
+    if warning:
+        response.headers["X-System-Warning"] = f"[test-001]: {warning}"
+    lost = sandbox.faults.strike("lost_answer", request.method, request.url.path)
+    sandbox.recorder.write(request, body, response, injected="lost_answer" if lost else None)
+    if lost is not None and sandbox.drop is not None:
+        await sandbox.drop(request)
+    return response
 
 
 def _strike(sandbox: Sandbox, name: str, request: Request) -> Fault | None:
@@ -191,6 +202,8 @@ def _strike(sandbox: Sandbox, name: str, request: Request) -> Fault | None:
 
 def _answer(sandbox: Sandbox, operation: Endpoint, template: str, request: Request, body: bytes) -> Response:
     path = request.url.path
+    if request.method == "POST":
+        sandbox.posts[template] += 1
     call = Call(
         sandbox=sandbox,
         method=request.method,
@@ -211,7 +224,7 @@ def _answer(sandbox: Sandbox, operation: Endpoint, template: str, request: Reque
     except Exception:
         _log.exception("%s failed", template)
         return Response(status_code=500, content=b"", media_type="application/json")
-    return _response(reply)
+    return _response(reply) if reply.refusal is None else refused(reply.refusal, request)
 
 
 def _admit(call: Call, operation: Endpoint, template: str) -> None:
