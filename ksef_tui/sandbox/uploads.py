@@ -89,7 +89,7 @@ def _admit(sandbox: Sandbox, request: Request, number: str, ordinal: int) -> Non
         raise _Refused(401, "Signature did not match.")
     if "authorization" in request.headers:
         raise _Refused(401, "The URL carries its own signature; a token must not be sent with it.")
-    if moment < now_ms():
+    if sandbox.state.value("SELECT upload_until FROM batch WHERE session_ref = ?", number) < now_ms():
         raise _Refused(403, "Signature not valid in the specified time frame.")
     if any(request.headers.get(name) != value for name, value in _HEADERS.items()):
         raise _Refused(400, "A header of the upload request is missing.")
