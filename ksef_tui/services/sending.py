@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from ksef_tui.domain.authorizations import CAN_SEND, AuthState
 from ksef_tui.domain.invoices import InvoiceState
+from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.secret import Secret
 from ksef_tui.domain.times import from_text, to_text
 from ksef_tui.ksef import claims, operations
@@ -35,6 +36,9 @@ MISSING_PERMISSIONS = "missing-permissions"
 UNKNOWN_KEY = 21470
 # The session takes no more (facts §8.3): full, not there, closed or dead, temporarily unavailable. Nothing was taken.
 SESSION_REFUSES = frozenset({21155, 21173, 21180, 21184})
+ALTERED = (
+    "zapisany plik faktury został zmieniony po imporcie – niczego nie wysłano; wycofaj ją i zaimportuj plik ponownie"
+)
 UNSURE = "brak odpowiedzi KSeF – program sprawdza, nie wysyłaj ponownie"
 
 
@@ -148,7 +152,12 @@ def session_key(turn: Turn, session: sqlite3.Row) -> SessionKey:
 
 async def _send_one(turn: Turn, access: Access, session: sqlite3.Row, row: sqlite3.Row) -> None:
     """Send one invoice. Raises what stops the others as well: the weather, a limit, a dead session, a lost right."""
-    wrong = _not_in_our_name(turn, access, session, row)
+    try:
+        data = documents.get(turn.office.db, row["sha256"])
+    except ValueError:
+        _block(turn, row, "document_altered", ALTERED)
+        return
+    wrong = _not_in_our_name(turn, access, session, row, data)
     if wrong is not None:
         _block(turn, row, "wrong_name", wrong)
         return
@@ -156,7 +165,7 @@ async def _send_one(turn: Turn, access: Access, session: sqlite3.Row, row: sqlit
     if stop is not None:
         _block(turn, row, stop.code, stop.message)
         return
-    encrypted = encrypt_invoice(documents.get(turn.office.db, row["sha256"]), session_key(turn, session))
+    encrypted = encrypt_invoice(data, session_key(turn, session))
     await turn.ready(operations.SEND_INVOICE)
     attempt = row["attempts"] + 1
     if not _commit_intent(turn, session, row, attempt):
@@ -183,16 +192,27 @@ def _only_this_one(error: Exception) -> bool:
     return error.status != 403 and error.code not in SESSION_REFUSES
 
 
-def _not_in_our_name(turn: Turn, access: Access, session: sqlite3.Row, row: sqlite3.Row) -> str | None:
+def _not_in_our_name(turn: Turn, access: Access, session: sqlite3.Row, row: sqlite3.Row, data: bytes) -> str | None:
     """Rule 1, the last time before encryption: seller = client = context of the token = context of the session (F22)."""
+    seller = _seller_written(data)
     token_context = claims.read(access.token).context_value or access.context
-    names = {row["seller_nip"], turn.nip, access.context, token_context, session["context_nip"]}
+    names = {seller, row["seller_nip"], turn.nip, access.context, token_context, session["context_nip"]}
     if len(names) == 1 and session["client_id"] == row["client_id"] == turn.client_id:
         return None
     return (
-        f"sprzedawcą jest NIP {row['seller_nip']}, klientem NIP {turn.nip}, a sesja KSeF jest dla NIP "
-        f"{session['context_nip']} – niczego nie wysłano"
+        f"sprzedawcą jest NIP {seller if seller != turn.nip else row['seller_nip']}, klientem NIP {turn.nip}, "
+        f"a sesja KSeF jest dla NIP {session['context_nip']} – niczego nie wysłano"
     )
+
+
+def _seller_written(data: bytes) -> str:
+    """The seller in the bytes that would go out, not in what was once read from them; `?` when it cannot be read."""
+    from ksef_tui.fa3.read import read  # late: lxml
+
+    try:
+        return read(data).seller_nip
+    except Problem:
+        return "?"
 
 
 def _commit_intent(turn: Turn, session: sqlite3.Row, row: sqlite3.Row, attempt: int) -> bool:
