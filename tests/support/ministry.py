@@ -42,7 +42,9 @@ class Process:
         )
         assert self._child.stdout is not None
         self.url = self._child.stdout.readline().strip()
-        assert self.url.startswith("http://127.0.0.1:"), f"no address but {self.url!r}"
+        if not self.url.startswith("http://127.0.0.1:"):
+            self.stop()
+            raise AssertionError(f"no address but {self.url!r}")
 
     @property
     def port(self) -> int:
