@@ -123,7 +123,7 @@ class TestRefusals:
     def test_a_certificate_in_place_of_the_key(self) -> None:
         assert code_of(self.certificate, self.certificate) == "bad_key"
 
-    @pytest.mark.parametrize("file", [certificate, CERTIFICATES[EC].public_bytes(Encoding.DER)])
+    @pytest.mark.parametrize("file", [certificate, CERTIFICATES[EC].public_bytes(Encoding.DER)], ids=["pem", "der"])
     def test_a_certificate_alone(self, file: bytes) -> None:
         assert code_of(file, None) == "bad_key"
 
