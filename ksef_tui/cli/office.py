@@ -46,6 +46,21 @@ def new_passphrase() -> Secret:
 
 
 @program.command()
+@click.option("--clients", type=click.IntRange(1, 2000), default=12, show_default=True, help="ilu klientów")
+@click.option(
+    "--invoices", type=click.IntRange(0, 20_000), default=200, show_default=True, help="ile faktur na początek"
+)
+@click.option("--reset", is_flag=True, help="zakłada ćwiczenie od nowa")
+@click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="gdzie trzymać ćwiczenie")
+@click.pass_obj
+def demo(context: Context, clients: int, invoices: int, reset: bool, data_dir: Path | None) -> None:
+    """Ćwiczenie: biuro w każdym stanie w piaskownicy, bez sieci i bez haseł."""
+    from ksef_tui.demo.run import run
+
+    sys.exit(run(data_dir=data_dir, clients=clients, invoices=invoices, reset=reset, login=context.login_or_user))
+
+
+@program.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0: wolny port")
 @click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="gdzie trzymać stan")
 @click.option("--limits", type=click.Choice(["production", "off"]), default="production", show_default=True)
