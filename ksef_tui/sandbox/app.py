@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from ksef_tui.sandbox import (
     batches,
+    certificates,
     control,
     invoices,
     login,
@@ -45,6 +46,7 @@ _OPERATIONS = (
     *permissions.ENDPOINTS,
     *permission_queries.ENDPOINTS,
     *tokens.ENDPOINTS,
+    *certificates.ENDPOINTS,
     *quota.ENDPOINTS,
     *testdata.ENDPOINTS,
 )

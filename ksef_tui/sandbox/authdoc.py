@@ -45,8 +45,8 @@ class AuthRequest:
     challenge: str
     context: tuple[str, str]
     policy: dict[str, list[str]] | None
-    subject: tuple[str, str]
-    method: str
+    certificate: x509.Certificate
+    by_fingerprint: bool
     document_hash: str
     certificate_valid: bool
     self_signed: bool
@@ -71,17 +71,14 @@ def judge(content: bytes) -> AuthRequest:
         raise BadRequest(9101, "Elementem głównym nie jest AuthTokenRequest ani podpis.")
     signed = verify(tree)
     document = _Document(signed.content)
-    subject, method = _subject(signed.certificate, document.by_fingerprint)
-    if document.context[0] == "PeppolId" and document.context != subject:
-        raise BadRequest(21117)
     now = now_ms() / 1000
     start, end = signed.certificate.not_valid_before_utc, signed.certificate.not_valid_after_utc
     return AuthRequest(
         challenge=document.challenge,
         context=document.context,
         policy=document.policy,
-        subject=subject,
-        method=method,
+        certificate=signed.certificate,
+        by_fingerprint=document.by_fingerprint,
         document_hash=base64.b64encode(hashlib.sha256(content).digest()).decode("ascii"),
         certificate_valid=start.timestamp() <= now <= end.timestamp(),
         self_signed=signed.certificate.issuer == signed.certificate.subject,
@@ -167,7 +164,7 @@ def _invalid(text: str) -> BadRequest:
     return BadRequest(21401, text)
 
 
-def _subject(certificate: x509.Certificate, by_fingerprint: bool) -> tuple[tuple[str, str], str]:
+def subject_of(certificate: x509.Certificate, by_fingerprint: bool) -> tuple[tuple[str, str], str]:
     """Who the certificate speaks of and how its kind is called. Raises BadRequest(21115)."""
     if by_fingerprint:
         return ("Fingerprint", certificate.fingerprint(hashes.SHA256()).hex().upper()), "QualifiedSignature"

@@ -23,6 +23,7 @@ NAMES = frozenset(
         "not_found_after_open",
         "duplicate_without_original",
         "auth_revoked",
+        "certificate_check_down",
         "blocked_480",
     )
 )

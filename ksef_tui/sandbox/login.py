@@ -9,13 +9,14 @@ import sqlite3
 from typing import Any
 
 from ksef_tui.sandbox import jwt
-from ksef_tui.sandbox.authdoc import ADDRESSES, judge
+from ksef_tui.sandbox.authdoc import ADDRESSES, AuthRequest, judge, subject_of
 from ksef_tui.sandbox.clock import DAY, MINUTE, iso, now_ms
 from ksef_tui.sandbox.errors import BadRequest, Gone, Unauthorized
 from ksef_tui.sandbox.fields import Fields, invalid
 from ksef_tui.sandbox.keys import TOKEN
 from ksef_tui.sandbox.numbers import reference
 from ksef_tui.sandbox.rights import Rights, is_deceased, rights_of
+from ksef_tui.sandbox.signers import names_of
 from ksef_tui.sandbox.web import NO_TOKEN, Call, Endpoint, Reply, continuation, paged
 
 _CHALLENGE_LIFE = 10 * MINUTE
@@ -37,6 +38,7 @@ _DESCRIPTIONS = {
 }
 _METHODS = {
     "Token": ("Token", "token.ksef", "Token KSeF"),
+    "InternalCertificate": ("XadesSignature", "xades.ksef-certificate", "Certyfikat KSeF"),
     "QualifiedSeal": ("XadesSignature", "xades.qualified-seal", "Pieczęć kwalifikowana"),
     "QualifiedSignature": ("XadesSignature", "xades.qualified-signature", "Podpis kwalifikowany"),
 }
@@ -66,23 +68,44 @@ def _use_challenge(call: Call, number: str) -> int:
 def xades_signature(call: Call) -> Reply:
     """`POST /auth/xades-signature`."""
     request = judge(call.body)
+    weather = call.sandbox.faults.strike("certificate_check_down", call.method, call.path)
+    if weather is not None and weather.params.get("code", 21115) == 21115:
+        raise BadRequest(21115, "Nie można zweryfikować certyfikatu.")
+    subject, method, trouble = _signer(call, request)
+    if request.context[0] == "PeppolId" and request.context != subject:
+        raise BadRequest(21117)
     _use_challenge(call, request.challenge)
-    outcome: Outcome
-    if not request.certificate_valid:
-        outcome = 460, ["Nieważny certyfikat"]
-    elif request.self_signed and call.query.get("verifyCertificateChain", "").lower() == "true":
-        outcome = 460, ["Niezaufany łańcuch certyfikatów"]
-    else:
-        outcome = _admission(call, request.context, request.subject)
-    return _start(
+    trouble = "Błąd weryfikacji łańcucha certyfikatów" if weather is not None else trouble
+    outcome = (460, [trouble]) if trouble else _admission(call, request.context, subject)
+    reply = _start(
         call,
         request.context,
-        request.subject,
+        subject,
         outcome,
-        method=request.method,
+        method=method,
         document_hash=request.document_hash,
         ip_policy=json.dumps(request.policy) if request.policy else None,
     )
+    names = names_of(request.certificate)
+    call.state.insert("signer", auth_ref=reply.json["referenceNumber"], names=names)
+    return reply
+
+
+def _signer(call: Call, request: AuthRequest) -> tuple[tuple[str, str], str, str | None]:
+    """Who signed and with what, and what is wrong with the certificate (status 460). Raises BadRequest(21115)."""
+    known = call.sandbox.authority.know(request.certificate)
+    if known is not None:
+        # Its own record says whose it is; the names in it need not.
+        own = None if request.by_fingerprint else known.subject
+        if known.trouble is None:
+            call.state.run("UPDATE certificate SET used = ? WHERE serial = ?", now_ms(), known.serial)
+        subject = own or subject_of(request.certificate, request.by_fingerprint)[0]
+        return subject, "InternalCertificate", known.trouble
+    subject, method = subject_of(request.certificate, request.by_fingerprint)
+    if not request.certificate_valid:
+        return subject, method, "Nieważny certyfikat"
+    chain = call.query.get("verifyCertificateChain", "").lower() == "true"
+    return subject, method, "Niezaufany łańcuch certyfikatów" if request.self_signed and chain else None
 
 
 def ksef_token(call: Call) -> Reply:

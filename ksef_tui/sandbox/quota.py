@@ -23,6 +23,15 @@ def context_limits(state: State, context: str) -> dict[str, dict[str, int]]:
     return {**_DEFAULT, **(json.loads(override) if override else {})}
 
 
+def subject_limits(state: State, subject: tuple[str, str]) -> dict[str, dict[str, int]]:
+    """Enrolments and active certificates in force for an identifier, as `GET /limits/subject` shows them."""
+    enrolments, certificates = _CERTIFICATES[subject[0]]
+    sql = "SELECT value FROM override WHERE context = ? AND kind = 'certificate'"
+    override = state.value(sql, ":".join(subject))
+    default = {"enrollment": {"maxEnrollments": enrolments}, "certificate": {"maxCertificates": certificates}}
+    return {**default, **(json.loads(override) if override else {})}
+
+
 def _context(call: Call) -> str:
     return ":".join(call.who.context)
 
@@ -34,13 +43,7 @@ def read_context_limits(call: Call) -> Reply:
 
 def read_subject_limits(call: Call) -> Reply:
     """`GET /limits/subject`."""
-    kind = call.who.subject[0]
-    enrolments, certificates = _CERTIFICATES[kind]
-    override = call.state.value(
-        "SELECT value FROM override WHERE context = ? AND kind = 'certificate'", ":".join(call.who.subject)
-    )
-    default = {"enrollment": {"maxEnrollments": enrolments}, "certificate": {"maxCertificates": certificates}}
-    return Reply(json={**default, **(json.loads(override) if override else {})})
+    return Reply(json=subject_limits(call.state, call.who.subject))
 
 
 def read_rates(call: Call) -> Reply:

@@ -18,6 +18,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ksef_tui.fa3 import xsd_files
 from ksef_tui.sandbox.app import build
+from ksef_tui.sandbox.authority import Authority
 from ksef_tui.sandbox.faults import Faults
 from ksef_tui.sandbox.judge import Judge
 from ksef_tui.sandbox.keys import MinistryKeys
@@ -63,11 +64,12 @@ def serve(
         recorder = Recorder(record)
         stack.callback(recorder.close)
         with state.transaction():
-            keys, secret = MinistryKeys(state), state.secret()
+            keys, authority, secret = MinistryKeys(state), Authority(state, delay_ms), state.secret()
         sandbox = Sandbox(
             state=state,
             folder=data_dir,
             keys=keys,
+            authority=authority,
             faults=Faults(),
             limiter=Limiter(state, enforced=limits == "production"),
             recorder=recorder,

@@ -28,6 +28,23 @@ CREATE TABLE IF NOT EXISTS authentication (
     redeemed INTEGER NOT NULL DEFAULT 0, refreshed INTEGER, refresh_until INTEGER, revoked INTEGER) STRICT;
 CREATE INDEX IF NOT EXISTS authentication_context ON authentication (context_value, created);
 
+-- The subject of the certificate that a login was signed with.
+CREATE TABLE IF NOT EXISTS signer (auth_ref TEXT PRIMARY KEY, names TEXT NOT NULL) STRICT;
+
+CREATE TABLE IF NOT EXISTS authority (private_key BLOB NOT NULL, certificate BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS enrollment (
+    ref TEXT PRIMARY KEY, subject_type TEXT NOT NULL, subject_value TEXT NOT NULL,
+    requested INTEGER NOT NULL, due INTEGER NOT NULL, code INTEGER NOT NULL, details TEXT NOT NULL,
+    serial TEXT) STRICT;
+CREATE INDEX IF NOT EXISTS enrollment_subject ON enrollment (subject_value);
+CREATE TABLE IF NOT EXISTS certificate (
+    serial TEXT PRIMARY KEY, name TEXT NOT NULL, type TEXT NOT NULL, common_name TEXT NOT NULL,
+    subject_type TEXT NOT NULL, subject_value TEXT NOT NULL, der BLOB NOT NULL, public_key TEXT NOT NULL,
+    valid_from INTEGER NOT NULL, valid_to INTEGER NOT NULL, requested INTEGER NOT NULL, due INTEGER NOT NULL,
+    used INTEGER, revoked INTEGER) STRICT;
+CREATE INDEX IF NOT EXISTS certificate_subject ON certificate (subject_value);
+CREATE INDEX IF NOT EXISTS certificate_key ON certificate (public_key);
+
 CREATE TABLE IF NOT EXISTS token (
     ref TEXT PRIMARY KEY, secret_hash TEXT NOT NULL, context_type TEXT NOT NULL, context_value TEXT NOT NULL,
     author_type TEXT NOT NULL, author_value TEXT NOT NULL, description TEXT NOT NULL, permissions TEXT NOT NULL,

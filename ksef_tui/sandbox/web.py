@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ksef_tui.sandbox import jwt
+from ksef_tui.sandbox.authority import Authority
 from ksef_tui.sandbox.clock import now_ms
 from ksef_tui.sandbox.errors import (
     BadRequest,
@@ -58,6 +59,7 @@ class Sandbox:
     state: State
     folder: Path
     keys: MinistryKeys
+    authority: Authority
     faults: Faults
     limiter: Limiter
     recorder: Recorder
