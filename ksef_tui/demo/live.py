@@ -13,21 +13,20 @@ import threading
 from datetime import date
 from typing import Any
 
-from ksef_tui.demo import rights
 from ksef_tui.demo.cast import SENDERS, Member, Part, cast, office
 from ksef_tui.demo.client_side import ClientSide
+from ksef_tui.demo.connecting import Connecting
 from ksef_tui.demo.ministry import Switches
 from ksef_tui.demo.papers import Desk, paper, with_wrong_nip
 from ksef_tui.demo.seed import AUTOMAT
 from ksef_tui.demo.troubles import Menu
-from ksef_tui.domain.authorizations import AuthState
 from ksef_tui.domain.invoices import InvoiceState
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Operator
-from ksef_tui.domain.times import from_text, polish_day
-from ksef_tui.services import approving, authorising, clients, importing, invoice_views, worker_process
+from ksef_tui.domain.times import polish_day
+from ksef_tui.services import approving, clients, importing, invoice_views, worker_process
 from ksef_tui.services.office import Office, operator_named
-from ksef_tui.store import authorizations, leases, offices
+from ksef_tui.store import leases
 
 BEAT = 1.0  # seconds
 LEASE = "demo:driver"
@@ -35,7 +34,6 @@ LEASE_SECONDS = 20.0
 PER_CLIENT = 30.0  # seconds between new invoices of one client, on average: far below KSeF's limits
 MOST_INVOICES = 3_000  # then nothing new comes
 MOST_WAITING = 60  # then everything new is approved
-REST_SECONDS = 45.0  # between two logins of the client that is seen connecting
 SOMEBODY_AFTER = 8  # beats without a worker after which one is started
 STOP_PATIENCE = 3.0
 
@@ -53,6 +51,7 @@ class Live(threading.Thread):
         self._members = [*cast(int(notes["clients"])), office()]
         self._senders = [m for m in self._members if m.part in SENDERS]
         self._rng = random.Random()  # noqa: S311 nothing secret
+        self._connecting = Connecting(opened, self._members, switches)
         self._ended = threading.Event()
         self._lease: leases.Lease | None = None
         self._approvals: list[int] = []
@@ -84,6 +83,7 @@ class Live(threading.Thread):
         """End what this process drives, and the worker if this process had to start one."""
         self._ended.set()
         self.join(STOP_PATIENCE)
+        self._connecting.stop()
         if self._lease is not None:
             leases.release(self._office.db, self._lease)
         if self._worker is not None:
@@ -96,7 +96,7 @@ class Live(threading.Thread):
         if not self._drives():
             return
         self._keep_standing(faults)
-        self._keep_connecting(faults)
+        self._connecting.beat(operator_named(self._office, self._login), faults)
         self._keep_a_worker()
         self._approve_some(automat)
         if self._senders and self._rng.random() < BEAT * len(self._senders) / PER_CLIENT:
@@ -113,31 +113,6 @@ class Live(threading.Thread):
         """The receipts that are late stay late, also after the sandbox was started anew."""
         if self._standing and not any(f["params"].get("standing") for f in faults):
             self._switches.put("upo_html", **self._standing)
-
-    def _keep_connecting(self, faults: list[dict[str, Any]]) -> None:
-        """KSeF takes its time with one client's login; when it is through, it begins again after a rest."""
-        member = next((m for m in self._members if m.part is Part.CONNECTING), None)
-        if member is None:
-            return
-        client_id = clients.id_of(self._office, member.nip)
-        row = authorizations.get(self._office.db, client_id)
-        slow = any(f["fault"] == "slow" and f["times"] for f in faults)
-        if (
-            row["state"] == AuthState.RUNNING
-            and row["intent"]
-            and not slow
-            and not worker_process.somebody_works(self._office)
-        ):
-            self._switches.put("slow", **rights.slow_login())
-        if row["state"] != AuthState.ACTIVE or not row["checked_at"]:
-            return
-        if (self._office.clock() - from_text(row["checked_at"])).total_seconds() < REST_SECONDS:
-            return
-        identity = offices.identity_by_label(self._office.db, rights.MAIN)
-        if identity is not None:
-            self._switches.put("slow", **rights.slow_login())
-            operator = operator_named(self._office, self._login)
-            authorising.start_with_identity(self._office, operator, client_id, identity["id"])
 
     def _keep_a_worker(self) -> None:
         """The screen that started the worker may be closed while another one is open."""

@@ -8,13 +8,17 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ksef_tui.demo.folder import Folder
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.secret import Secret
+from ksef_tui.services.office import Office
+from ksef_tui.store import offices
 from ksef_tui.store.leases import boot_id, is_alive, started_ticks
 
 if TYPE_CHECKING:
@@ -34,8 +38,18 @@ def running_url(folder: Folder) -> str | None:
     return str(known["url"]) if alive else None
 
 
-def start(folder: Folder, *, port: int, delay_ms: int = DELAY_MS, limits: str = "production") -> str:
-    """Start the sandbox on `port`, or on a free one when that is taken; its address. Raises Problem."""
+def start(
+    folder: Folder,
+    *,
+    port: int,
+    delay_ms: int = DELAY_MS,
+    limits: str = "production",
+    meanwhile: Callable[[], None] = lambda: None,
+) -> str:
+    """Start the sandbox on `port`, or on a free one when that is taken; its address. Raises Problem.
+
+    `meanwhile` is done while it starts.
+    """
     with folder.log.open("ab") as log:
         for wanted in dict.fromkeys((port, 0)):
             command = [
@@ -50,6 +64,7 @@ def start(folder: Folder, *, port: int, delay_ms: int = DELAY_MS, limits: str = 
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, start_new_session=True
             )
+            meanwhile()
             url = _first_line(process)
             if url:
                 _children[process.pid] = process
@@ -90,20 +105,31 @@ def port_of(url: str) -> int:
     return urlsplit(url).port or 0
 
 
+def set_address(opened: Office, url: str) -> None:
+    """The sandbox has moved to another port: all processes that open the office from now on find it there."""
+    from ksef_tui.ksef.environments import resolve
+
+    opened.environment = resolve("sandbox", url)
+    with opened.db.write() as connection:
+        offices.set_api_url(connection, url)
+
+
 class Switches:
     """The sandbox's own switches and test data, over HTTP on loopback."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self._client: httpx.Client | None = None
+        self._making = threading.Lock()  # the screen and the thread behind it share this
 
     @property
     def _http(self) -> httpx.Client:
-        if self._client is None:
-            import httpx  # late: 100 ms that the first picture does not need
+        with self._making:
+            if self._client is None:
+                import httpx  # late: 100 ms that the first picture does not need
 
-            self._client = httpx.Client(base_url=self.url, timeout=5.0, trust_env=False)
-        return self._client
+                self._client = httpx.Client(base_url=self.url, timeout=5.0, trust_env=False)
+            return self._client
 
     def close(self) -> None:
         """Give the connection back."""

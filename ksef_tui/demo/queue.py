@@ -52,16 +52,16 @@ async def send_history(stage: Stage, total: int) -> None:
         papers = [stage.write(member, 1, stage.today - timedelta(days=next(days)))[0] for _ in range(share)]
         ids += stage.bring_in(member, papers)
     stage.approve(ids)
-    await stage.work(lambda: _settled(stage, ids))
+    await stage.work(lambda: _settled(stage))
 
 
-def _settled(stage: Stage, ids: Sequence[int]) -> bool:
-    """Whether each is refused, accepted with its receipt, or a question that waits for a right."""
-    left = stage.office.db.value(
-        f"SELECT count(*) FROM invoice WHERE id IN ({','.join(map(str, ids))}) AND (state IN ('approved', 'sending', 'processing') "  # noqa: S608
-        "OR (state = 'unknown' AND reason NOT LIKE '%brakuje%') OR (state = 'accepted' AND upo = 'none'))"
+def _settled(stage: Stage) -> bool:
+    """Whether every invoice that was approved is refused, accepted with its receipt, or waits for a right."""
+    return not stage.office.db.value(
+        "SELECT EXISTS (SELECT 1 FROM invoice_count WHERE n > 0 AND state IN ('approved', 'sending', 'processing')) "
+        "OR EXISTS (SELECT 1 FROM invoice WHERE state = 'unknown' AND reason NOT LIKE '%brakuje%') "
+        "OR EXISTS (SELECT 1 FROM invoice WHERE state = 'accepted' AND upo = 'none')"
     )
-    return not left
 
 
 async def send_today(stage: Stage, total: int) -> None:
@@ -74,12 +74,12 @@ async def send_today(stage: Stage, total: int) -> None:
         await _limit_size(stage, small, 0)
         ids += stage.bring_in(small, stage.write(small, 1))
         stage.approve(ids)
-        await stage.work(lambda: _settled(stage, ids))
+        await stage.work(lambda: _settled(stage))
         await _limit_size(stage, small, 1)
     for member, share in _share(stage, count, members) if count else ():
         ids += stage.bring_in(member, stage.write(member, min(share, TODAY_EACH)))
     stage.approve(ids)
-    await stage.work(lambda: _settled(stage, ids))
+    await stage.work(lambda: _settled(stage))
 
 
 async def _limit_size(stage: Stage, member: Member, megabytes: int) -> None:

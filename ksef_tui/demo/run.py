@@ -53,24 +53,30 @@ def make_ready(
     folder: Folder, *, clients: int, invoices: int, reset: bool, login: str, tell: Tell = lambda _: None
 ) -> str:
     """A filled office and a running sandbox; its address. Hold the folder's lock. Raises Problem."""
-    from ksef_tui.demo import seed
-
     if reset and folder.others():
         raise Problem("demo_open", "Ćwiczenie jest otwarte w innym oknie – zamknij je, zanim zaczniesz od nowa.")
     notes = folder.notes()
     if reset or not notes:
-        seed.fill(folder, clients, invoices, login, tell)
+        from ksef_tui.demo.seed import fill
+
+        fill(folder, clients, invoices, login, tell)
         url = ministry.running_url(folder)
         assert url is not None
         return url
-    url = ministry.running_url(folder) or ministry.start(folder, port=int(notes["port"]))
+    url = ministry.running_url(folder) or ministry.start(folder, port=int(notes["port"]), meanwhile=_imports)
     office = compose.open_office(folder.office)
     try:
         if office.environment.api_url != url:
-            seed.set_address(office, url)
+            ministry.set_address(office, url)
     finally:
         office.close()
     return url
+
+
+def _imports() -> None:
+    """What the screen will need: a third of a second in which the sandbox can start."""
+    import ksef_tui.demo.live
+    import ksef_tui.tui.app  # noqa: F401
 
 
 def depart(folder: Folder) -> None:

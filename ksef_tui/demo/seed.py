@@ -76,10 +76,12 @@ def _found(folder: Folder, url: str, count: int, login: str) -> Stage:
     with opened.db.write() as connection:
         ensure_automat(opened)
         settings.put(connection, "recall_seconds", "0")
-        settings.put(connection, "upo_late_minutes", "60")
         rights.set_token_end(connection, stage.now)
-        for member in stage.members[:-1]:
-            stage.ids[member.nip] = clients.add(opened, operator, member.nip, member.name)
+        automat = offices_service.operator_named(opened, AUTOMAT)
+        for place, member in enumerate(stage.members[:-1]):  # a third are somebody else's clients
+            stage.ids[member.nip] = clients.add(
+                opened, automat if place % 3 == 2 else operator, member.nip, member.name
+            )
     stage.ids[own.nip] = clients.id_of(opened, own.nip)
     return stage
 
@@ -125,15 +127,6 @@ def _with_limits(folder: Folder, stage: Stage) -> None:
     port = ministry.port_of(stage.switches.url)
     ministry.stop(folder)
     url = ministry.start(folder, port=port)
-    set_address(stage.office, url)
+    ministry.set_address(stage.office, url)
     stage.switches.close()
     stage.switches = ministry.Switches(url)
-
-
-def set_address(opened: Office, url: str) -> None:
-    """The sandbox has moved to another port: all processes that open the office from now on find it there."""
-    from ksef_tui.ksef.environments import resolve
-
-    opened.environment = resolve("sandbox", url)
-    with opened.db.write() as connection:
-        offices.set_api_url(connection, url)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
+from time import monotonic
 
 from ksef_tui.demo.cast import Member, Part
 from ksef_tui.demo.client_side import ClientSide
@@ -18,10 +19,12 @@ from ksef_tui.domain.times import polish_day
 from ksef_tui.ksef.public_keys import KeyRing
 from ksef_tui.services import approving, importing
 from ksef_tui.services.office import Office, utc_now
+from ksef_tui.services.views import newest_seq
 from ksef_tui.services.worker import Worker
 from ksef_tui.store import authorizations
 
-PATIENCE = 60.0  # seconds for any one step; a step takes fractions of one
+PATIENCE = 60.0  # seconds in which nothing changes; a step changes something every moment
+LOOK_EVERY = 0.02  # seconds
 A_DAY_AGO = timedelta(hours=25)  # more than a day, so that limits read then count as old
 
 
@@ -117,12 +120,12 @@ class Stage:
             worker.api, verified=False
         )  # the ministry's keys are of today, whatever the office's clock says
         run = asyncio.create_task(worker.run())
+        changed, seq = monotonic(), -1
         try:
-            async with asyncio.timeout(PATIENCE):
-                while not until() and not run.done():  # noqa: ASYNC110 the database is asked
-                    await asyncio.sleep(0.02)
-        except TimeoutError:
-            pass
+            while not until() and not run.done() and monotonic() - changed < PATIENCE:
+                await asyncio.sleep(LOOK_EVERY)
+                if (newest := newest_seq(self.office)) != seq:
+                    changed, seq = monotonic(), newest
         finally:
             if give_up_passes:
                 for task in list(worker.running.values()):
