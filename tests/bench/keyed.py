@@ -1,0 +1,123 @@
+"""Runs an app on this terminal, gives it keys and writes down how long each took to be repainted.
+
+    python -m tests.bench.keyed ksef FOLDER PANE COUNT OUT | table ROWS COUNT OUT
+
+The time runs from the key event handed to the driver until `App._display` has returned. Not through `Pilot.press`,
+which sleeps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter, thread_time
+from typing import Any
+
+from textual import events
+from textual.app import App
+
+from ksef_tui.compose import open_office
+from ksef_tui.services.office import operator_named
+from ksef_tui.tui.app import KsefTui
+from tests.bench.bare import ListApp
+from tests.bench.big_office import LOGIN
+from tests.bench.terminal import PATIENCE
+
+QUIET = 0.13  # seconds without a repaint after which all effects of a key are over
+SETTLED = 0.5  # the same, before measuring begins
+IN_PAGE = 8  # rows from the top of the page within which the cursor goes up and down
+
+
+class Watched:
+    """An app and the moments when it wrote to the terminal."""
+
+    def __init__(self, app: App[Any]) -> None:
+        self.app = app
+        self.displays: list[tuple[float, float]] = [(0.0, 0.0)]  # by the clock, by the processor time of this thread
+        setattr(app, "post_display_hook", self._note)  # noqa: B010  # Textual calls it at the end of _display, for tests
+
+    def _note(self) -> None:
+        self.displays.append((perf_counter(), thread_time()))
+
+    async def quiet(self, seconds: float) -> None:
+        """Wait until nothing has been displayed for so long."""
+        start = perf_counter()
+        while (left := max(start, self.displays[-1][0]) + seconds - perf_counter()) > 0:
+            await asyncio.sleep(left)
+
+    async def press(self, key: str) -> tuple[float, float, float]:
+        """Milliseconds from the key to the end of the first repaint, the processor's part of it, and to the last one.
+
+        The first is the list's; the footer follows. RuntimeError when nothing is repainted.
+        """
+        await self.quiet(QUIET)
+        driver = self.app._driver
+        assert driver is not None
+        before = len(self.displays)
+        start, busy = perf_counter(), thread_time()
+        driver.process_message(events.Key(key, key if len(key) == 1 else None))
+        while len(self.displays) == before:
+            if perf_counter() - start > PATIENCE:
+                raise RuntimeError(f"the key {key} was not followed by a repaint")
+            await asyncio.sleep(0.001)
+        await self.quiet(QUIET)
+        (first, used), (last, _) = self.displays[before], self.displays[-1]
+        return (first - start) * 1000, (used - busy) * 1000, (last - start) * 1000
+
+    async def measure(self, count: int) -> dict[str, list[tuple[float, float, float]]]:
+        """`page`: the cursor goes up and down within the page; `scroll`: each step moves the whole list."""
+        for _ in range(3):
+            await self.press("down")
+        page = [await self.press("down" if n // IN_PAGE % 2 == 0 else "up") for n in range(count)]
+        await self.press("pagedown")
+        await self.press("pagedown")  # on the last row of the page now, so that each further step scrolls
+        return {"page": page, "scroll": [await self.press("down") for _ in range(count)]}
+
+
+def driven(app: App[Any], ready: Callable[[], bool], first_keys: str, count: int, out: Path) -> None:
+    """Run the app, press the keys, leave the times in `out`."""
+    watched = Watched(app)
+
+    async def drive() -> None:
+        deadline = perf_counter() + PATIENCE
+        while not ready():
+            if perf_counter() > deadline:
+                raise RuntimeError("the list did not fill")
+            await asyncio.sleep(0.02)
+        await watched.quiet(SETTLED)
+        for key in first_keys:
+            await watched.press(key)
+        await watched.quiet(SETTLED)
+        out.write_text(json.dumps(await watched.measure(count)))
+
+    async def run() -> None:
+        driving = asyncio.create_task(drive())
+        driving.add_done_callback(lambda _: app.exit())
+        await app.run_async()
+        driving.cancel()  # when the app ended first
+        await driving
+
+    asyncio.run(run())
+
+
+def main() -> None:
+    """As the arguments say."""
+    kind, *arguments = sys.argv[1:]
+    if kind == "table":
+        rows, count, out = int(arguments[0]), int(arguments[1]), Path(arguments[2])
+        driven(ListApp(rows), lambda: True, "", count, out)
+        return
+    folder, pane, count, out = Path(arguments[0]), arguments[1], int(arguments[2]), Path(arguments[3])
+    office = open_office(folder)
+    app = KsefTui(office, operator_named(office, LOGIN))
+    try:
+        driven(app, lambda: bool(app.main.clients.list.ids and app.main.queue.list.ids), pane, count, out)
+    finally:
+        app.leave_nothing()
+
+
+if __name__ == "__main__":
+    main()

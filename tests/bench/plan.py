@@ -1,0 +1,72 @@
+"""How big a run is, and the offices that several groups share."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.bench import big_office
+from tests.bench.big_office import Size
+
+
+@dataclass(slots=True)
+class Scale:
+    """How much of everything. The shared offices are made when they are first needed."""
+
+    start_office: Size
+    small: Size
+    big: Size
+    starts: int  # runs of each program
+    keys: int  # presses of each kind
+    steps: int  # steps of the cursor whose bytes are counted
+    pages: int  # turned before the memory is looked at
+    rest: float  # seconds
+    changes: int
+    commands: int  # changes made by the command line
+    documents: int
+    interactive: int  # invoices of one client
+    clients: int
+    each: int  # invoices of each of those clients
+    _folder: Path | None = field(default=None, repr=False)
+
+    def small_place(self) -> Path:
+        """The data directory of the small office."""
+        return self._place("small", self.small)
+
+    def big_place(self) -> Path:
+        """The data directory of the big one."""
+        return self._place("big", self.big)
+
+    def _place(self, name: str, size: Size) -> Path:
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="bench-"))
+        place = self._folder / name
+        if not place.exists():
+            big_office.make(place, size)
+        return place
+
+    def clean(self) -> None:
+        """Remove the shared offices."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder)
+            self._folder = None
+
+
+def full() -> Scale:
+    """The sizes of design §11."""
+    return Scale(
+        start_office=Size(500, 100_000), small=Size(500, 1_000), big=Size(5_000, 1_000_000), starts=7, keys=40, steps=20,
+        pages=20,
+        rest=20.0, changes=20, commands=5, documents=2_000, interactive=30, clients=10, each=30,
+    )  # fmt: skip
+
+
+def small() -> Scale:
+    """A few seconds: only whether everything works."""
+    return Scale(
+        start_office=Size(20, 100), small=Size(60, 300), big=Size(80, 1_000), starts=1, keys=2, steps=2, pages=1, rest=0.5,
+
+        changes=2, commands=1, documents=20, interactive=3, clients=2, each=2,
+    )  # fmt: skip

@@ -1,0 +1,160 @@
+"""The screen: start, keys, bytes, memory, rest."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from datetime import datetime
+from pathlib import Path
+from statistics import median
+
+from tests.bench import bare, big_office
+from tests.bench.plan import Scale
+from tests.bench.table import Budget, Figure, percentile
+from tests.bench.terminal import DOWN, END, HOME, PAGE_DOWN, UP, Terminal, cpu_seconds, memory_mb, program
+
+FIRST_CLIENT = "Zakład 0"  # how the names of all clients begin
+PANES = {"1": "clients", "2": "queue"}
+
+
+def start(scale: Scale) -> list[Figure]:
+    """From the start of the process to the first name of a client on its way to the terminal."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        place = Path(folder) / "office"
+        big_office.make(place, scale.start_office)
+        ours, theirs = [], []
+        with big_office.somebody_sends(place):
+            for _ in range(scale.starts):  # in turns, so that both meet the same weather
+                theirs.append(_start("tests.bench.bare", "list", shows=bare.FIRST_ROW))
+                ours.append(_start(*program(place), shows=FIRST_CLIENT))
+        alone = [_start(*program(place), shows=FIRST_CLIENT) for _ in range(scale.starts)]
+    what = f"start to first painted client list, {scale.start_office}"
+    spread = f"min {min(ours):.2f} s, max {max(ours):.2f} s of {len(ours)}"
+    base = median(theirs)
+    return [
+        Figure(what, median(ours), "s", base, "s bare Textual list", Budget(1.5, "ratio"), spread),
+        Figure(
+            "the same, when it also starts the worker", median(alone), "s", base, "s bare Textual list",
+            Budget(1.5, "ratio"), f"min {min(alone):.2f} s, max {max(alone):.2f} s",
+        ),
+    ]  # fmt: skip
+
+
+def _start(module: str, *arguments: str, shows: str) -> float:
+    with Terminal(module, *arguments) as terminal:
+        return terminal.until(shows) - terminal.started
+
+
+def keys(scale: Scale) -> list[Figure]:
+    """From a key handed to the driver to the end of the repaint, inside the app on a real terminal."""
+    table = _keyed(scale, "table", "1000")
+    small, big = scale.small_place(), scale.big_place()
+    figures = []
+    for pane, name in PANES.items():
+        few, many = _keyed(scale, "ksef", str(small), pane), _keyed(scale, "ksef", str(big), pane)
+        for kind in ("page", "scroll"):
+            times = [first for first, _, _ in many[kind]]
+            busy = median(used for _, used, _ in many[kind])
+            footer = median(last for _, _, last in many[kind])
+            what = f"key to repaint, p95, {name}, {'in page' if kind == 'page' else 'scrolling'}"
+            note = f"median {median(times):.1f} ms, {busy:.1f} ms of it processor; all that follows {footer:.0f} ms"
+            same = percentile([first for first, _, _ in few[kind]], 0.95)
+            p95 = percentile(times, 0.95)
+            figures.append(
+                Figure(f"{what}, {scale.big}", p95, "ms", same, f"ms at {scale.small.invoices:,}", Budget(10.0), note)
+            )
+    for kind in ("page", "scroll"):
+        p95 = percentile([first for first, _, _ in table[kind]], 0.95)
+        figures.append(Figure(f"a DataTable of 1,000 rows beside it, {kind}", p95, "ms"))
+    return figures
+
+
+def _keyed(scale: Scale, *what: str) -> dict[str, list[tuple[float, float, float]]]:
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        out = Path(folder) / "times.json"
+        with Terminal("tests.bench.keyed", *what, str(scale.keys), str(out)) as terminal:
+            if terminal.wait() != 0:
+                raise RuntimeError(terminal.text()[-2000:])
+        found: dict[str, list[tuple[float, float, float]]] = json.loads(out.read_text())
+        return found
+
+
+def wire(scale: Scale) -> list[Figure]:
+    """Bytes to the terminal for one step of the cursor."""
+    with Terminal("tests.bench.bare", "list") as terminal:
+        terminal.until(bare.FIRST_ROW)
+        base = _bytes_of_steps(terminal, scale.steps)
+    figures = []
+    with big_office.somebody_sends(scale.big_place()), Terminal(*program(scale.big_place())) as terminal:
+        terminal.until(FIRST_CLIENT)
+        for pane, name in PANES.items():
+            terminal.press(pane.encode())
+            steps = _bytes_of_steps(terminal, scale.steps)
+            for kind, limit in (("in page", 500), ("scrolling", 6_000)):
+                what = f"bytes for a cursor move at 80×24, {name}, {kind}, most of {scale.steps}"
+                note = f"median {median(steps[kind]):.0f}"
+                figures.append(Figure(what, max(steps[kind]), "B", max(base[kind]), "B DataTable", Budget(limit), note))
+    return figures
+
+
+def _bytes_of_steps(terminal: Terminal, count: int) -> dict[str, list[int]]:
+    terminal.bytes_until_quiet(0.5)
+    steps = {"in page": [_bytes(terminal, UP if n // 4 % 2 else DOWN) for n in range(count)]}
+    for key in (PAGE_DOWN, PAGE_DOWN):
+        _bytes(terminal, key)
+    steps["scrolling"] = [_bytes(terminal, DOWN) for _ in range(count)]
+    return steps
+
+
+def _bytes(terminal: Terminal, key: bytes) -> int:
+    terminal.bytes_until_quiet(0.25)
+    start = time.perf_counter()
+    terminal.press(key)
+    terminal.first_after(start)
+    return sum(len(data) for _, data in terminal.bytes_until_quiet(0.25, start))
+
+
+def memory(scale: Scale) -> list[Figure]:
+    """One screen after some use, its worker apart."""
+    pages = [PAGE_DOWN] * scale.pages
+    with Terminal("tests.bench.bare", "empty") as terminal:
+        terminal.bytes_until_quiet(1.0)
+        empty_rss, empty_pss = memory_mb(terminal.pid)
+    with big_office.somebody_sends(scale.big_place()), Terminal(*program(scale.big_place())) as terminal:
+        terminal.until(FIRST_CLIENT)
+        for key in (END, HOME, *pages, b"2", END, HOME, *pages, b"\r", b"\x1b"):
+            terminal.press(key)
+            terminal.bytes_until_quiet(0.3)
+        rss, pss = memory_mb(terminal.pid)
+    return [
+        Figure(f"memory of one TUI, RSS, {scale.big}", rss, "MB", empty_rss, "MB empty app", Budget(80)),
+        Figure("the same, PSS", pss, "MB", empty_pss, "MB empty app"),
+    ]
+
+
+def idle(scale: Scale) -> list[Figure]:
+    """A screen that nobody touches, between two full minutes."""
+    with Terminal("tests.bench.bare", "list") as terminal:
+        terminal.until(bare.FIRST_ROW)
+        base, _ = _rest(terminal, scale.rest)
+    with big_office.somebody_sends(scale.big_place()), Terminal(*program(scale.big_place())) as terminal:
+        terminal.until(FIRST_CLIENT)
+        terminal.press(b"2")
+        busy, written = _rest(terminal, scale.rest)
+    return [
+        Figure(f"idle TUI, {scale.rest:.0f} s", busy, "% of a core", base, "% bare Textual list", Budget(1.0)),
+        Figure("bytes to the terminal meanwhile", written, "B", budget=Budget(0)),
+    ]
+
+
+def _rest(terminal: Terminal, seconds: float) -> tuple[float, int]:
+    """Percent of a core and bytes written while nothing happens."""
+    terminal.bytes_until_quiet(1.0)
+    second = datetime.now().second  # noqa: DTZ005  # the minute is the same in all zones that matter
+    if second + seconds > 57:
+        time.sleep(63 - second)
+    start, before = time.perf_counter(), cpu_seconds(terminal.pid)
+    time.sleep(seconds)
+    used, passed = cpu_seconds(terminal.pid) - before, time.perf_counter() - start
+    return 100 * used / passed, sum(len(data) for _, data in terminal.since(start))
