@@ -1,7 +1,7 @@
 """The official OpenAPI document of KSeF 2.7.0 as a strict judge of requests and answers.
 
 Strict: an object with declared properties takes no others. What the digest of facts documents of 2.8–2.9 is in
-`ADDITIONS`. The document itself is not a part of this repository; without it `available()` says so.
+`ADDITIONS` and `VALUES`. The document itself is not a part of this repository; without it `available()` says so.
 """
 
 from __future__ import annotations
@@ -36,6 +36,13 @@ ADDITIONS: dict[str, dict[str, Any]] = {
     "QueryPersonalPermissionsResponse": {  # 2.9.0
         "ownerPermissions": {"type": "array", "items": {"$ref": "#/components/schemas/PersonPermissionScope"}}
     },
+}
+
+# schema: values that later versions added to an enumeration, with their version
+VALUES: dict[str, tuple[str, ...]] = {
+    "EntityPermissionType": ("CollectiveIdentifierManage",),  # 2.8.1
+    "EntityPermissionItemScope": ("CollectiveIdentifierManage",),  # 2.8.1
+    "IndirectPermissionType": ("CollectiveIdentifierManage",),  # 2.8.1
 }
 
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,7})?(Z|[+-]\d\d:\d\d)")
@@ -93,6 +100,8 @@ def _document() -> dict[str, Any]:
     schemas = document["components"]["schemas"]
     for name, properties in ADDITIONS.items():
         schemas[name]["properties"].update(copy.deepcopy(properties))
+    for name, values in VALUES.items():
+        schemas[name]["enum"] += values
     document["components"] = {"schemas": {name: _strict(schema) for name, schema in schemas.items()}}
     return document
 

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ksef_tui.sandbox import (
+    authorizations,
     batches,
     certificates,
     control,
@@ -45,6 +46,7 @@ _OPERATIONS = (
     *invoices.ENDPOINTS,
     *permissions.ENDPOINTS,
     *permission_queries.ENDPOINTS,
+    *authorizations.ENDPOINTS,
     *tokens.ENDPOINTS,
     *certificates.ENDPOINTS,
     *quota.ENDPOINTS,

@@ -36,6 +36,7 @@ class Document:
         self.number = re.sub(f"[{_SPACES}]+", " ", self._text(self._body, "P_2"))
         self.kind = self._text(self._body, "RodzajFaktury")
         self.issued = date.fromisoformat(self._text(self._body, "P_1"))
+        self.is_self_invoicing = self._text(self._body, "Adnotacje", "P_17") == "1"
         self.has_attachment = self._root.find(f"{_NS}Zalacznik") is not None
         self._seller_name = self._text(seller, "Nazwa")
 
@@ -86,7 +87,7 @@ class Document:
             "currency": currency,
             "invoiceType": _KINDS[self.kind],
             "formCode": {"systemCode": "FA (3)", "schemaVersion": "1-0E", "value": "FA"},
-            "isSelfInvoicing": self._text(self._body, "Adnotacje", "P_17") == "1",
+            "isSelfInvoicing": self.is_self_invoicing,
             "hasAttachment": self.has_attachment,
         }
         third = [self._third(party) for party in self._root.findall(f"{_NS}Podmiot3")]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -70,6 +71,7 @@ class Sent:
     interactive: bool
     correction: bool
     attachments: bool
+    authorizations: Callable[[str], set[str]]
     checks_nip: bool
 
 
@@ -90,7 +92,7 @@ class Judge:
             errors: Any = self._schema.error_log  # the stubs do not know that it is iterable
             raise Rejected(450, *[f"{e.message} (wiersz {e.line})" for e in errors][:_MOST_DETAILS])
         document = Document(tree)
-        _check_authority(document, sent.context)
+        _check_authority(document, sent)
         if document.has_attachment and sent.interactive and not sent.correction:
             raise Rejected(415, "Faktura z załącznikiem może zostać wysłana tylko w sesji wsadowej.")
         if document.has_attachment and not sent.attachments:
@@ -167,10 +169,15 @@ def _is_discouraged(text: str) -> bool:
     return _DISCOURAGED.search("".join(set(text))) is not None
 
 
-def _check_authority(document: Document, context: tuple[str, str]) -> None:
-    kind, value = context
-    allowed = document.seller == (value.partition("-")[0] if kind == "InternalId" else value)
-    if not allowed:
+def _check_authority(document: Document, sent: Sent) -> None:
+    """The seller itself, the buyer that invoices itself, or the seller's tax representative (facts §11)."""
+    kind, value = sent.context
+    if document.seller == (value.partition("-")[0] if kind == "InternalId" else value):
+        return
+    given, parties = sent.authorizations(document.seller), document.parties()
+    buyer = (value, "Subject2") in parties and document.is_self_invoicing
+    representative = (value, "SubjectAuthorized") in parties
+    if not (("SelfInvoicing" in given and buyer) or ("TaxRepresentative" in given and representative)):
         text = f"Kontekst {value} nie jest uprawniony do wystawienia faktury w imieniu {document.seller}."
         raise Rejected(410, text)
 

@@ -21,7 +21,7 @@ from ksef_tui.sandbox.rights import (
 )
 from ksef_tui.sandbox.web import Call, Endpoint, Reply
 
-_NOW = "revoked IS NULL AND starts <= ?"
+_NOW = "kind <> 'authorization' AND revoked IS NULL AND starts <= ?"
 _ROLES = {
     ("EnforcementAuthority", False): "EnforcementAuthority",
     ("JST", False): "LocalGovernmentUnit",
@@ -32,7 +32,7 @@ _ROLES = {
 _QUERIES = ("PermissionsInCurrentContext", "PermissionsGrantedInCurrentContext")
 
 
-def _paged(call: Call, name: str, items: list[Any]) -> Reply:
+def paged_by_offset(call: Call, name: str, items: list[Any]) -> Reply:
     size, offset = call.page_size(100), call.page_offset()
     start = offset * size
     return Reply(json={name: items[start : start + size], "hasMore": len(items) > start + size})
@@ -96,7 +96,7 @@ def personal(call: Call) -> Reply:
     here = who.context[1]
     mine = [row for row in rows if who.owner or here == row["context_value"] or _reaches(row, here)]
     items = [_base(call, row) for row in sorted(mine, key=lambda row: -row["starts"])]
-    reply = _paged(call, "permissions", _filtered(fields, items, (*SCOPES, VAT_UE_MANAGE)))
+    reply = paged_by_offset(call, "permissions", _filtered(fields, items, (*SCOPES, VAT_UE_MANAGE)))
     if who.owner:
         return Reply(json={**reply.json, "ownerPermissions": list(OWNER)})
     return reply
@@ -126,7 +126,7 @@ def entities(call: Call) -> Reply:
         }
         for row in rows
     ]
-    return _paged(call, "permissions", items)
+    return paged_by_offset(call, "permissions", items)
 
 
 def persons(call: Call) -> Reply:
@@ -136,7 +136,7 @@ def persons(call: Call) -> Reply:
     sql = f"SELECT * FROM permission WHERE context_value = ? AND {_NOW} ORDER BY starts DESC, rowid"  # noqa: S608 our own text
     rows = [row for row in call.state.rows(sql, here, now_ms()) if not current or row["kind"] != "indirect"]
     items = [{**_base(call, row), "authorIdentifier": _author(row)} for row in rows]
-    return _paged(call, "permissions", _filtered(fields, items, SCOPES))
+    return paged_by_offset(call, "permissions", _filtered(fields, items, SCOPES))
 
 
 def _author(row: sqlite3.Row) -> dict[str, str]:
@@ -157,7 +157,7 @@ def roles(call: Call) -> Reply:
     for row in call.state.rows("SELECT * FROM person WHERE nip = ? AND bailiff", here):
         about = {"description": row["description"], "startDate": iso(row["created"])}
         items.append({"role": "CourtBailiff", **about})
-    return _paged(call, "roles", items)
+    return paged_by_offset(call, "roles", items)
 
 
 def attachments(call: Call) -> Reply:

@@ -28,6 +28,7 @@ _DESCRIPTIONS = {
     400: "Operacja zakończona niepowodzeniem",
     410: "Podane identyfikatory są niezgodne lub pozostają w niewłaściwej relacji",
     430: "Kontekst identyfikatora nie odpowiada wymaganej roli lub uprawnieniom",
+    450: "Operacja niedozwolona dla wskazanego identyfikatora lub jego typu",
 }
 _PERSONS = ("Nip", "Pesel", "Fingerprint")
 _DETAILS = {
@@ -39,7 +40,7 @@ _DETAILS = {
 Identifier = tuple[str, str]
 
 
-def _operation(call: Call, code: int = _DONE, *details: str) -> Reply:
+def accept(call: Call, code: int = _DONE, *details: str) -> Reply:
     """A new operation; what it does takes effect when it is done."""
     number = reference("EG")
     call.state.insert(
@@ -54,7 +55,7 @@ def _operation(call: Call, code: int = _DONE, *details: str) -> Reply:
     return Reply(202, {"referenceNumber": number})
 
 
-def _grant(call: Call, kind: str, subject: Identifier, scope: str, description: str, **more: Any) -> None:
+def give(call: Call, kind: str, subject: Identifier, scope: str, description: str, **more: Any) -> None:
     """A permission from this context on, when the operation is done; granting it again changes nothing."""
     target = more.get("target_type"), more.get("target_value")
     same = call.state.value(
@@ -96,12 +97,12 @@ def grant_entity(call: Call) -> Reply:
     if len({scope for scope, _ in wanted}) != len(wanted):
         raise invalid("permissions", "wartości nie mogą się powtarzać.")
     if subject == call.who.context:
-        return _operation(call, 410, "Podmiot nie może nadać uprawnień samemu sobie.")
+        return accept(call, 410, "Podmiot nie może nadać uprawnień samemu sobie.")
     details = json.dumps({"subjectDetailsType": "EntityByIdentifier", "fullName": name}, ensure_ascii=False)
     for scope, delegates in wanted:
         more = {"can_delegate": int(delegates), "subject_details": details}
-        _grant(call, "entity", subject, scope, description, **more)
-    return _operation(call)
+        give(call, "entity", subject, scope, description, **more)
+    return accept(call)
 
 
 def grant_person(call: Call) -> Reply:
@@ -109,8 +110,8 @@ def grant_person(call: Call) -> Reply:
     fields = call.fields()
     subject, description, details = _person(fields)
     for scope in fields.choices("permissions", SCOPES):
-        _grant(call, "person", subject, scope, description, subject_details=details)
-    return _operation(call)
+        give(call, "person", subject, scope, description, subject_details=details)
+    return accept(call)
 
 
 def grant_indirect(call: Call) -> Reply:
@@ -123,11 +124,11 @@ def grant_indirect(call: Call) -> Reply:
         text = (
             f"Podmiot {target[1]} nie nadał kontekstowi {call.who.context[1]} uprawnień z prawem do dalszego nadawania."
         )
-        return _operation(call, 430, text)
+        return accept(call, 430, text)
     for scope in scopes:
         more = {"target_type": target[0], "target_value": target[1], "subject_details": details}
-        _grant(call, "indirect", subject, scope, description, **more)
-    return _operation(call)
+        give(call, "indirect", subject, scope, description, **more)
+    return accept(call)
 
 
 def _target(fields: Fields) -> tuple[str, str | None]:
@@ -171,18 +172,18 @@ def _person(fields: Fields) -> tuple[Identifier, str, str]:
 
 def revoke(call: Call) -> Reply:
     """`DELETE /permissions/common/grants/{permissionId}`: of this context."""
+    return take_back(call, "kind <> 'authorization'")
+
+
+def take_back(call: Call, condition: str) -> Reply:
+    """Ends the permission of the path, if this context gave it and it meets the condition (SQL of our own)."""
     number = call.params["permission"]
     if len(number) != 36:
         raise invalid("permissionId", "oczekiwano 36 znaków.")
-    changed = call.state.run(
-        "UPDATE permission SET revoked = ? WHERE id = ? AND context_value = ? AND revoked IS NULL",
-        now_ms(),
-        number,
-        call.who.context[1],
-    )
-    if not changed:
-        return _operation(call, 400, f"Uprawnienie {number} nie istnieje w bieżącym kontekście.")
-    return _operation(call)
+    sql = f"UPDATE permission SET revoked = ? WHERE id = ? AND context_value = ? AND revoked IS NULL AND {condition}"  # noqa: S608
+    if not call.state.run(sql, now_ms(), number, call.who.context[1]):
+        return accept(call, 400, f"Uprawnienie {number} nie istnieje w bieżącym kontekście.")
+    return accept(call)
 
 
 def operation(call: Call) -> Reply:

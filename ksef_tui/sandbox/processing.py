@@ -17,7 +17,7 @@ from ksef_tui.sandbox.document import Document
 from ksef_tui.sandbox.judge import Judge, Rejected, Sent
 from ksef_tui.sandbox.numbers import ksef_number, reference
 from ksef_tui.sandbox.quota import context_limits
-from ksef_tui.sandbox.rights import attachments_allowed
+from ksef_tui.sandbox.rights import attachments_allowed, authorizations
 from ksef_tui.sandbox.sessions import ONLINE
 from ksef_tui.sandbox.web import Sandbox
 
@@ -143,6 +143,7 @@ class Processor:
             limits=context_limits(self._state, ":".join(context))[group],
             interactive=online,
             correction=row["corrected_hash"] is not None,
+            authorizations=lambda seller: authorizations(self._state, seller, context[1]),
             attachments=attachments_allowed(self._state, context[1][:10]),
             checks_nip=bool(row["checks_nip"]),
         )

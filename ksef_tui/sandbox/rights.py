@@ -34,7 +34,7 @@ OWNER = (
 )
 # What one may grant to a person and ask for in a token.
 SCOPES = OWNER
-DELEGABLE = (INVOICE_WRITE, INVOICE_READ)
+DELEGABLE = (INVOICE_WRITE, INVOICE_READ, COLLECTIVE)
 
 Identifier = tuple[str, str]
 
@@ -87,7 +87,7 @@ def rights_of(state: State, subject: Identifier, context: Identifier) -> Rights:
 def _direct(state: State, kind: str, value: str, context: str) -> list[Any]:
     sql = """
         SELECT scope FROM permission
-        WHERE context_value = ? AND authorized_type = ? AND authorized_value = ? AND kind <> 'indirect'
+        WHERE context_value = ? AND authorized_type = ? AND authorized_value = ? AND kind NOT IN ('indirect', 'authorization')
           AND revoked IS NULL AND starts <= ?"""
     return state.rows(sql, context, kind, value, now_ms())
 
@@ -112,6 +112,13 @@ def delegated(state: State, client: str, partner: str, scope: str | None = None)
         WHERE kind = 'entity' AND context_value = ? AND authorized_type = 'Nip' AND authorized_value = ?
           AND can_delegate AND revoked IS NULL AND starts <= ? AND scope = ifnull(?, scope)"""
     return state.value(sql, client, partner, now_ms(), scope) is not None
+
+
+def authorizations(state: State, seller: str, context: str) -> set[str]:
+    """What the seller lets this company do in its own context, e.g. SelfInvoicing."""
+    sql = """SELECT scope FROM permission WHERE kind = 'authorization' AND context_value = ? AND authorized_value = ?
+             AND revoked IS NULL AND starts <= ?"""
+    return {row["scope"] for row in state.rows(sql, seller, context, now_ms())}
 
 
 def attachments_allowed(state: State, nip: str) -> bool:

@@ -75,7 +75,7 @@ def grant(call: Call) -> Reply:
         scope = item.choice("permissionType", SCOPES)
         description = item.text("description", 5, 256)
         sql = """SELECT 1 FROM permission WHERE context_value = ? AND authorized_type = ? AND authorized_value = ?
-                 AND scope = ? AND kind <> 'indirect' AND revoked IS NULL"""
+                 AND scope = ? AND kind NOT IN ('indirect', 'authorization') AND revoked IS NULL"""
         if call.state.value(sql, context, kind, value, scope):
             raise BadRequest(30001)
         call.state.insert(
@@ -100,7 +100,7 @@ def revoke(call: Call) -> Reply:
     kind, value = fields.identifier("authorizedIdentifier", _AUTHORIZED)
     call.state.run(
         """UPDATE permission SET revoked = ? WHERE context_value = ? AND authorized_type = ? AND authorized_value = ?
-           AND kind <> 'indirect' AND revoked IS NULL""",
+           AND kind NOT IN ('indirect', 'authorization') AND revoked IS NULL""",
         now_ms(),
         context,
         kind,

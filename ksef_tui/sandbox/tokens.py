@@ -17,12 +17,12 @@ from ksef_tui.sandbox.web import Call, Endpoint, Reply, continuation, paged
 
 _CONTEXTS = ("Nip", "InternalId")
 _AUTHORS = ("Nip", "Pesel", "Fingerprint")
-# Each status as a condition on a row; :now is the moment of asking.
+# Each status as a condition on a row; :now is the moment of asking, :gone: what was revoked later is not gone yet.
 _STATUSES = {
     "Pending": "(revoked IS NULL AND due > :now)",
     "Active": "(revoked IS NULL AND due <= :now)",
-    "Revoking": "0",
-    "Revoked": "(revoked IS NOT NULL)",
+    "Revoking": "(revoked > :gone)",
+    "Revoked": "(revoked <= :gone)",
     "Failed": "0",
 }
 
@@ -61,8 +61,18 @@ def create(call: Call) -> Reply:
     return Reply(202, {"referenceNumber": number, "token": secret})
 
 
-def _shown(row: sqlite3.Row) -> dict[str, Any]:
-    state = "Revoked" if row["revoked"] is not None else "Pending" if row["due"] > now_ms() else "Active"
+def _state(call: Call, row: sqlite3.Row) -> str:
+    if row["revoked"] is not None:
+        return "Revoking" if row["revoked"] > _gone(call) else "Revoked"
+    return "Pending" if row["due"] > now_ms() else "Active"
+
+
+def _gone(call: Call) -> int:
+    """What was revoked up to this moment has lost its token for good; a login with it fails from the start."""
+    return now_ms() - call.sandbox.delay_ms
+
+
+def _shown(call: Call, row: sqlite3.Row) -> dict[str, Any]:
     body = {
         "referenceNumber": row["ref"],
         "authorIdentifier": {"type": row["author_type"], "value": row["author_value"]},
@@ -70,7 +80,7 @@ def _shown(row: sqlite3.Row) -> dict[str, Any]:
         "description": row["description"],
         "requestedPermissions": json.loads(row["permissions"]),
         "dateCreated": iso(row["created"]),
-        "status": state,
+        "status": _state(call, row),
     }
     return {**body, "lastUseDate": iso(row["used"])} if row["used"] is not None else body
 
@@ -106,7 +116,8 @@ def listed(call: Call) -> Reply:
     if any(status not in _STATUSES for status in statuses):
         raise invalid("status", f"dozwolone wartości: {', '.join(_STATUSES)}.")
     if statuses:
-        conditions = " OR ".join(_STATUSES[status] for status in statuses).replace(":now", str(now_ms()))
+        conditions = " OR ".join(_STATUSES[status] for status in statuses)
+        conditions = conditions.replace(":now", str(now_ms())).replace(":gone", str(_gone(call)))
         where += f" AND ({conditions})"
     if query.has("authorIdentifier"):
         where += " AND instr(author_value, ?) > 0"
@@ -117,7 +128,7 @@ def listed(call: Call) -> Reply:
     rows = call.state.rows(f"SELECT * FROM token WHERE {where} ORDER BY created DESC, ref", *values)  # noqa: S608 bound
     # Compared here, because SQLite folds the case of ASCII letters only.
     wanted = query.text("description", 3).lower() if query.has("description") else ""
-    found = [_shown(row) for row in rows if wanted in row["description"].lower()]
+    found = [_shown(call, row) for row in rows if wanted in row["description"].lower()]
     return Reply(json=paged("tokens", found[start : start + size + 1], start, size))
 
 
@@ -134,7 +145,7 @@ def _row(call: Call, *, revoking: bool = False) -> sqlite3.Row:
 
 def status(call: Call) -> Reply:
     """`GET /tokens/{referenceNumber}`."""
-    return Reply(json=_shown(_row(call)))
+    return Reply(json=_shown(call, _row(call)))
 
 
 def revoke(call: Call) -> Reply:
