@@ -20,6 +20,7 @@ from ksef_tui.store import leases, limits, records
 if TYPE_CHECKING:
     from ksef_tui.ksef.http import Call, Outcome
 
+ON_THE_WAY = 0.5  # seconds that a call may travel: we count it when it leaves, KSeF when it arrives
 PATIENCE = 3.0  # seconds that a call waits for its limit by itself; longer waits end the pass
 LEASE_SECONDS = 120.0
 HOUR = 3600.0
@@ -83,7 +84,9 @@ class CallKeeper:
         now = self._office.clock().timestamp()
         mine = doing.get()
         limit = _less(limit_for(call.group, known), mine.reserve if mine else 0)
-        times = records.calls_since(self._office.db, context, name, now - _window(limit)) if _window(limit) else []
+        window = _window(limit)
+        since = now - window - ON_THE_WAY
+        times = [at + ON_THE_WAY for at in records.calls_since(self._office.db, context, name, since)] if window else []
         blocked = limits.blocked_until(self._office.db, context or "", name) - now
         wait = max(wait_needed(limit, times, now), blocked)
         if wait > PATIENCE and wait > blocked:

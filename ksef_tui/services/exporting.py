@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ksef_tui.domain.problems import Problem
-from ksef_tui.domain.roles import Act, Operator, require
+from ksef_tui.domain.roles import Act, Operator, may, require
 from ksef_tui.services.office import Office
 from ksef_tui.store import documents, invoices
 from ksef_tui.store.records import audit
@@ -23,7 +23,7 @@ def export_upos(
 
     Raises Problem: bad month, a folder that cannot be written.
     """
-    if operator.client_id is not None:
+    if client_id is None:
         client_id = operator.client_id
     require(operator, Act.UPO_EXPORT, client_id)
     if month is not None and not _MONTH.fullmatch(month):
@@ -43,13 +43,16 @@ def export_upos(
 
 def export_invoices(office: Office, operator: Operator, ids: Sequence[int], to: Path) -> list[Path]:
     """Write the documents of invoices as they came; the paths. Raises Problem for an unknown one."""
-    folder = _folder(to)
-    paths = []
+    rows = []
     for invoice_id in ids:
         row = invoices.get(office.db, invoice_id)
-        if row is None:
+        if row is None or not may(operator, Act.SEE, row["client_id"]):
             raise Problem("unknown_invoice", f"Nie ma faktury {invoice_id}.")
         require(operator, Act.INVOICE_EXPORT, row["client_id"])
+        rows.append(row)
+    folder = _folder(to)
+    paths = []
+    for row in rows:
         path = folder / f"{row['ksef_number'] or row['id']}.xml"
         _write(path, documents.get(office.db, row["sha256"]))
         paths.append(path)
@@ -60,7 +63,7 @@ def export_invoices(office: Office, operator: Operator, ids: Sequence[int], to: 
                 operator,
                 Act.INVOICE_EXPORT,
                 client_id=row["client_id"],
-                invoice_id=invoice_id,
+                invoice_id=row["id"],
             )
     return paths
 
