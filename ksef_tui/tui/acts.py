@@ -43,6 +43,7 @@ class Acts:
         self._screen = screen
         self._app = app
         self._folder = str(Path.home()) + "/"
+        self._running = False
         self._at_once: dict[str, Callable[[], object]] = {
             "pane.clients": lambda: screen.show(Pane.CLIENTS),
             "pane.queue": lambda: screen.show(Pane.QUEUE),
@@ -86,8 +87,18 @@ class Acts:
         """Do it; the caller has made sure that it is not disabled."""
         if action.id in self._at_once:
             self._at_once[action.id]()
+        elif self._running:
+            self._app.say("Poprzednia czynność jeszcze trwa.", "warning")
         else:
-            self._app.do(self._flows[action.id](action, situation), action.id)
+            self._running = True
+            self._app.do(self._one_at_a_time(self._flows[action.id](action, situation)), action.id)
+
+    async def _one_at_a_time(self, flow: Awaitable[None]) -> None:
+        """What is typed before a question has opened must not do anything else."""
+        try:
+            await flow
+        finally:
+            self._running = False
 
     # Lists --------------------------------------------------------------------------------------------------------
 
@@ -111,7 +122,7 @@ class Acts:
     async def _show_invoice(self, invoice_id: int) -> None:
         desk = self.desk
         details = await desk.read(lambda: invoice_views.invoice_details(desk.office, desk.operator, invoice_id))
-        await self._app.push_screen_wait(Details(desk, details, self._app.trouble))
+        await self._app.push_screen_wait(Details(desk, details, self._screen.invoices_changed, self._app.trouble))
 
     async def _choose_state(self, action: Action, situation: Situation) -> None:
         look, counts = self.desk.look, self._screen.queue.counts
@@ -360,7 +371,7 @@ class Acts:
         palette = Search("Czynności", find, placeholder="czego szukasz?", failed=self._app.trouble)
         chosen = await self._app.push_screen_wait(palette)
         if chosen is not None:
-            self._screen.action_act(chosen)
+            self._screen.call_later(self._screen.action_act, chosen)
 
     async def _help(self, action: Action, situation: Situation) -> None:
         look = self.desk.look

@@ -12,8 +12,10 @@ from pathlib import PurePath
 from time import monotonic
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
+from textual import events
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.widgets import Input
 
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Operator, Role
@@ -94,6 +96,16 @@ class KsefTui(App[int]):
         if self._companion is not None:
             self._companion.stop()
         self.desk.clear()
+
+    async def on_event(self, event: events.Event) -> None:
+        """A line to type in keeps every letter for itself, so one that came up from another widget was typed in the
+        same packet as the key that opened the line: it belongs to the line, not to a command."""
+        late = isinstance(event, events.Key) and event.is_forwarded and event.is_printable
+        if late and isinstance(self.focused, Input):
+            assert isinstance(event, events.Key)
+            self.focused.post_message(events.Key(event.key, event.character))
+            return
+        await super().on_event(event)
 
     # Doing and telling --------------------------------------------------------------------------------------------
 

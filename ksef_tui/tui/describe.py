@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
@@ -11,9 +12,11 @@ from ksef_tui.domain.actions import ACTIONS, BY_ID, FOOTERS, SCOPE_TITLES, Pane,
 from ksef_tui.domain.authorizations import AUTH_BADGES, METHOD_LABELS, STEP_LABELS, AuthState
 from ksef_tui.domain.invoices import INVOICE_BADGES, INVOICE_MOVES, InvoiceState, UpoState
 from ksef_tui.domain.text import count_of
-from ksef_tui.services.approving import ApprovalSummary
-from ksef_tui.services.views import AuthorizationView, InvoiceDetails, StepView
 from ksef_tui.tui.present import Line, Look, Span, clean, cut, fit, moment, money, short_name, wrap
+
+if TYPE_CHECKING:
+    from ksef_tui.services.approving import ApprovalSummary
+    from ksef_tui.services.views import AuthorizationView, InvoiceDetails, StepView
 
 RIGHTS = {
     "Owner": "właściciel",

@@ -47,7 +47,7 @@ class Entry(Input):
     """A line to type in."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+        super().__init__(select_on_focus=False, **options)  # a first letter typed early must not be replaced
         self.cursor_blink = False
 
 
@@ -55,7 +55,7 @@ class PathEntry(Entry):
     """A path; Tab or → completes it, and when there is nothing to complete Tab goes on."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(suggester=_FromDisk(), select_on_focus=False, **options)
+        super().__init__(suggester=_FromDisk(), **options)
 
     def on_key(self, event: events.Key) -> None:
         if event.key == "tab" and (more := complete(self.value)) is not None and more != self.value:

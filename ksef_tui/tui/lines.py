@@ -58,13 +58,16 @@ class Toned(Widget):
             self._tones[name, row] = style
         return style
 
-    def strip(self, line: Line, width: int, row: str = "") -> Strip:
-        """The line as exactly `width` cells."""
+    def strip(self, line: Line, width: int, row: str = "", lit: int | None = None) -> Strip:
+        """The line as exactly `width` cells; `row` is the style of a line under the cursor, for its first `lit` cells."""
         plain = self.app.has_class("-ascii")
-        segments = [
-            Segment(text.translate(ASCII) if plain else text, self.tone(tone, row)) for text, tone in line if text
-        ]
-        return Strip(segments).adjust_cell_length(width, self.tone("text", row)).simplify()
+        segments: list[Segment] = []
+        at = 0
+        for text, tone in line:
+            under = row if lit is None or at < lit else ""
+            segments.append(Segment(text.translate(ASCII) if plain else text, self.tone(tone, under)))
+            at += cell_len(text)
+        return Strip(segments).adjust_cell_length(width, self.tone("text", row if lit is None else "")).simplify()
 
 
 class Lines(Toned):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING, ClassVar
 
@@ -10,15 +11,14 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.screen import Screen
+from textual.signal import Signal
 from textual.timer import Timer
 
 from ksef_tui.domain.actions import ACTIONS, BY_ID, ClientFacts, Pane, Situation
 from ksef_tui.services import views
 from ksef_tui.services.views import HeaderView
 from ksef_tui.tui import describe, present
-from ksef_tui.tui.acts import Acts
 from ksef_tui.tui.desk import Desk, Loader
-from ksef_tui.tui.dialogs.details import Details
 from ksef_tui.tui.lines import Lines
 from ksef_tui.tui.panes import AuthorizationPane, ClientsPane, FilteredPane, QueuePane
 from ksef_tui.tui.panes import Pane as PaneWidget
@@ -26,10 +26,12 @@ from ksef_tui.tui.present import Line
 from ksef_tui.tui.windowed import WindowList
 
 if TYPE_CHECKING:
+    from ksef_tui.tui.acts import Acts
     from ksef_tui.tui.app import KsefTui
 
 LOOK_EVERY = 0.1  # seconds between two looks for changes (4 µs each)
 SETTLED_AFTER = 0.08  # seconds without a move before the authorisation of the client under the cursor is read
+WIDE = 110  # columns from which the panes stand side by side
 SMALLEST = (64, 16)  # columns and rows below which nothing useful can be shown
 REAL = frozenset({"preprod", "production"})
 ORDER = (Pane.CLIENTS, Pane.QUEUE, Pane.AUTHORIZATION)
@@ -40,7 +42,7 @@ class MainScreen(Screen[None]):
     """Everything an accountant sees all day."""
 
     AUTO_FOCUS = "#client-list"
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012  # the base declares it so
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]  # noqa: RUF012  # the base declares it so
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(action.key, f"act('{action.id}')", action.label, show=False, id=action.id) for action in ACTIONS),
         Binding("question_mark", "act('help')", show=False),
@@ -55,11 +57,15 @@ class MainScreen(Screen[None]):
         self.clients = ClientsPane(desk)
         self.queue = QueuePane(desk)
         self.authorization = AuthorizationPane(desk, self.situation)
-        self._acts = Acts(self, app)
+        self._program = app
+        self._acts: Acts | None = None
         self._trouble = app.trouble
         self._version = -1
         self._seq = 0
+        self.invoices_changed: Signal[tuple[int, ...]] = Signal(self, "invoices_changed")
         self._ticks = 0
+        self._queue_wanted = False
+        self._terminal = sys.__stdin__ if sys.__stdin__ is not None and sys.__stdin__.isatty() else None
         self._settling: Timer | None = None
         self._header: Loader[HeaderView] = Loader(
             desk, lambda: self._read_header, self._show_header, self.run_worker, self._trouble
@@ -91,6 +97,8 @@ class MainScreen(Screen[None]):
         self._ticks += 1
         if self._ticks % 10 == 0:
             self.queue.tick()
+            if self._terminal is not None and not self._terminal.isatty():
+                self.app.exit(0)  # it is gone, and no signal has told
         try:
             version = views.data_version(self.desk.office)
             if version == self._version:
@@ -98,7 +106,8 @@ class MainScreen(Screen[None]):
             first, self._version = self._version < 0, version
             if first:
                 self._seq = views.newest_seq(self.desk.office)
-                self._reload_everything()
+                self._header.request()
+                self.clients.reload()  # the queue, which may be long, when they have been painted
                 return
             changes = views.changes_since(self.desk.office, self.desk.operator, self._seq)
         except Exception as error:
@@ -116,9 +125,7 @@ class MainScreen(Screen[None]):
                 self.authorization.reload()
         if changes.invoice_ids:
             self.queue.changed(changes.invoice_ids)
-            for screen in self.app.screen_stack:
-                if isinstance(screen, Details) and screen.invoice_id in changes.invoice_ids:
-                    screen.changed()
+            self.invoices_changed.publish(changes.invoice_ids)
 
     def _reload_everything(self) -> None:
         self._header.request()
@@ -179,10 +186,13 @@ class MainScreen(Screen[None]):
         """Go to a pane."""
         self.pane = pane
         self._show_pane()
-        self.query_one(FOCUS[pane]).focus()
+        self.set_focus(self.query_one(FOCUS[pane]))  # at once: the next key belongs to it already
 
     def _show_pane(self) -> None:
+        wide = self.size.width >= WIDE
+        shown = {self.pane, Pane.AUTHORIZATION} if self.pane is Pane.CLIENTS else {self.pane}
         for pane in ORDER:
+            self.query_one(f"#{pane.value}").display = wide or pane in shown
             self.set_class(pane is self.pane, f"-on-{pane.value}")
         self._draw_footer()
 
@@ -219,8 +229,12 @@ class MainScreen(Screen[None]):
         why = action.why_disabled(situation)
         if why is not None:
             self.app.notify(why, severity="warning", markup=False)
-        else:
-            self._acts.start(action, situation)
+            return
+        if self._acts is None:
+            from ksef_tui.tui.acts import Acts  # late: the dialogs are a fifth of the program
+
+            self._acts = Acts(self, self._program)
+        self._acts.start(action, situation)
 
     def _draw_footer(self) -> None:
         if self.is_mounted:
@@ -238,6 +252,7 @@ class MainScreen(Screen[None]):
     def on_resize(self, event: events.Resize) -> None:
         width, height = event.size
         self.set_class(width < SMALLEST[0] or height < SMALLEST[1], "-tiny")
+        self._show_pane()
         self.call_after_refresh(self.authorization.draw)
 
     @on(WindowList.Moved)
@@ -250,6 +265,12 @@ class MainScreen(Screen[None]):
 
     def _settle(self) -> None:
         self.authorization.select(self.clients.list.current_id)
+
+    @on(ClientsPane.Loaded)
+    def _clients_loaded(self) -> None:
+        if not self._queue_wanted:
+            self._queue_wanted = True
+            self.call_after_refresh(self.queue.reload)
 
     @on(WindowList.Marked)
     def _marked(self, event: WindowList.Marked) -> None:

@@ -89,23 +89,26 @@ class FilteredPane(Pane):
         self._other = False  # another list is on its way: its first row gets the cursor
 
     def filter_input(self) -> Input:
-        return Entry(placeholder="filtr: każde słowo musi się znaleźć; Enter zostawia, Esc zdejmuje", classes="filter")
+        field = Entry(placeholder="filtr: każde słowo musi się znaleźć; Enter zostawia, Esc zdejmuje")
+        field.display = False
+        return field
 
     def begin_filter(self) -> None:
         """Open the filter line."""
-        self.add_class("-filtering")
-        self.query_one(Input).focus()
+        field = self.query_one(Input)
+        field.display = True
+        self.screen.set_focus(field)  # at once: the next key belongs to it already
 
     def end_filter(self, *, clear: bool) -> bool:
         """Close the filter line; False when there was nothing to clear."""
         field = self.query_one(Input)
-        had = bool(self.text) or self.has_class("-filtering")
+        had = bool(self.text) or field.display
         if clear and field.value:
             field.value = ""
             self._apply()
-        self.set_class(bool(field.value), "-filtering")
         if field.has_focus:
-            self.query_one(WindowList).focus()
+            self.screen.set_focus(self.query_one(WindowList))
+        field.display = bool(field.value)
         return had
 
     @on(Input.Changed)
@@ -139,11 +142,14 @@ class FilteredPane(Pane):
 class ClientsPane(FilteredPane):
     """Clients: problems first, by urgency."""
 
+    class Loaded(Message):
+        """The list has been read."""
+
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk, "clients")
         self.mine = False
         self.counts = ClientCounts(0, 0)
-        self.list: WindowList[ClientRow] = WindowList(self._read, self._paint, id="client-list")
+        self.list: WindowList[ClientRow] = WindowList(self._read, self._paint, present.client_lit, id="client-list")
         self._loader: Loader[tuple[array[int], ClientCounts]] = Loader(
             desk, self._job, self._show, self.run_worker, self.fail
         )
@@ -184,6 +190,7 @@ class ClientsPane(FilteredPane):
         trouble = self.counts.trouble
         note: Line = ((count_of(trouble, "wymaga", "wymagają", "wymaga") + " uwagi", "bad"),) if trouble else ()
         self.edges(self.title_line("1", *parts), lambda room: note)
+        self.post_message(self.Loaded())
 
     def _when_empty(self) -> list[Line]:
         if self.text or self.mine:
@@ -207,7 +214,7 @@ class QueuePane(FilteredPane):
         self.client_name = ""
         self.state: InvoiceState | None = None
         self.counts: dict[InvoiceState, int] = {}
-        self.list: WindowList[QueueRow] = WindowList(self._read, self._paint, id="queue-list")
+        self.list: WindowList[QueueRow] = WindowList(self._read, self._paint, self._lit, id="queue-list")
         self.marked_states: Counter[InvoiceState] = Counter()
         self._newest = 0
         self._counting: set[int] = set()
@@ -302,6 +309,9 @@ class QueuePane(FilteredPane):
     def _paint(self, row: QueueRow, width: int, marked: bool) -> Line:
         columns = present.queue_columns(width, self.client_id is not None)
         return present.queue_row(self.desk.look, row, columns, marked, self.desk.now())
+
+    def _lit(self, width: int) -> int:
+        return present.queue_columns(width, self.client_id is not None).lit
 
     def _job(self) -> Callable[[], array[int]]:
         office, operator, wanted = self.desk.office, self.desk.operator, self.filter

@@ -12,13 +12,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len, set_cell_size
 
 from ksef_tui.domain.authorizations import AUTH_BADGES
 from ksef_tui.domain.invoices import INVOICE_BADGES, Badge, InvoiceState, UpoState
 from ksef_tui.domain.times import warsaw
-from ksef_tui.services.views import ClientRow, HeaderView, QueueRow
+
+if TYPE_CHECKING:
+    from ksef_tui.services.views import ClientRow, HeaderView, QueueRow
 
 Span = tuple[str, str]
 Line = tuple[Span, ...]
@@ -130,11 +133,8 @@ _FORMS = re.compile(
 def client_row(look: Look, row: ClientRow, width: int) -> Line:
     """Badge · name · what waits or stands · state in a word."""
     badge = AUTH_BADGES[row.status]
-    roomy = width >= 42
-    count, tone = _client_count(row, roomy)
-    count_width = 10 if roomy else 4
-    word_width = min(20, max(12, width * 38 // 100))
-    name_width = min(40, width - word_width - count_width - 6)
+    name_width, count_width = _client_widths(width)
+    count, tone = _client_count(row, count_width >= 10)
     name = clean(row.name)
     if cell_len(name) > name_width:
         name = short_name(name)
@@ -144,9 +144,21 @@ def client_row(look: Look, row: ClientRow, width: int) -> Line:
     return (
         (f" {look.glyph(badge)} ", badge.tone),
         (fit(name, name_width), "strong"),
-        (fit(count, count_width + 1, right=True) + "  ", tone),
-        (fit(word, width - name_width - count_width - 6), badge.tone),
+        (fit(count, count_width + 1, right=True) + " ", tone),
+        (fit(f" {word}", width - name_width - count_width - 5), badge.tone),
     )
+
+
+def client_lit(width: int) -> int:
+    """How much of a client's row the cursor lights: all but the word of its state."""
+    name, count = _client_widths(width)
+    return name + count + 5
+
+
+def _client_widths(width: int) -> tuple[int, int]:
+    count = 10 if width >= 42 else 4
+    word = min(20, max(12, width * 38 // 100))
+    return min(40, width - word - count - 6), count
 
 
 def _client_count(row: ClientRow, roomy: bool) -> tuple[str, str]:
@@ -172,6 +184,11 @@ class Columns:
     gross: int
     state: int
     hint: int
+
+    @property
+    def lit(self) -> int:
+        """How much of a row the cursor lights: all but the state and the hint."""
+        return 1 + sum(w + 1 for w in (self.time, self.client, self.number, self.buyer, self.day, self.gross) if w) - 1
 
 
 def queue_columns(width: int, one_client: bool) -> Columns:

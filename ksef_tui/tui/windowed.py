@@ -35,7 +35,10 @@ Row = TypeVar("Row", bound=HasId)
 
 
 class WindowList(Toned, ScrollView, Generic[Row], can_focus=True):
-    """Rows of one kind, of which `read` fetches some and `paint` draws one (row, width, marked)."""
+    """Rows of one kind, of which `read` fetches some and `paint` draws one (row, width, marked).
+
+    The cursor lights the first `lit` cells of its row: what lies behind them keeps its colours, and need not be sent.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "step(-1)", show=False),
@@ -76,12 +79,14 @@ class WindowList(Toned, ScrollView, Generic[Row], can_focus=True):
         self,
         read: Callable[[list[int]], Mapping[int, Row]],
         paint: Callable[[Row, int, bool], Line],
+        lit: Callable[[int], int] = lambda width: width,
         *,
         id: str | None = None,
     ) -> None:
         super().__init__(id=id)
         self._read = read
         self._paint = paint
+        self._lit = lit
         self.ids: Sequence[int] = array("q")
         self.cursor = 0
         self.marks: set[int] = set()
@@ -200,8 +205,8 @@ class WindowList(Toned, ScrollView, Generic[Row], can_focus=True):
         if index == self.cursor:
             return
         old, self.cursor = self.cursor, index
-        self.refresh_line(old)
-        self.refresh_line(index)
+        self._refresh_lit(old)
+        self._refresh_lit(index)
         self._reveal()
         self.post_message(self.Moved(self))
 
@@ -284,10 +289,13 @@ class WindowList(Toned, ScrollView, Generic[Row], can_focus=True):
         self._reveal()
 
     def on_focus(self) -> None:
-        self.refresh_line(self.cursor)
+        self._refresh_lit(self.cursor)
 
     def on_blur(self) -> None:
-        self.refresh_line(self.cursor)
+        self._refresh_lit(self.cursor)
+
+    def _refresh_lit(self, index: int) -> None:
+        self.refresh(Region(0, index - self.scroll_offset.y, self._lit(self.size.width), 1))
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width
@@ -302,8 +310,9 @@ class WindowList(Toned, ScrollView, Generic[Row], can_focus=True):
         if len(self._drawn) > KEPT_ROWS:
             self._drawn.clear()
         self._drawn[index] = line
-        style = ("row--cursor" if self.has_focus else "row--resting") if index == self.cursor else ""
-        return self.strip(line, width, style)
+        if index != self.cursor:
+            return self.strip(line, width)
+        return self.strip(line, width, "row--cursor" if self.has_focus else "row--resting", self._lit(width))
 
 
 def _place(ids: Sequence[int], one: int, old: int) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import tui_office
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input
 from tui_helpers import expect, text_of
@@ -500,3 +501,22 @@ def test_a_dumb_terminal_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Problem) as caught:
         check_terminal()
     assert caught.value.code == "dumb_terminal"
+
+
+async def test_keys_typed_faster_than_the_screen_belong_to_what_was_opened(
+    desk: Office_, ids: dict[str, int], program: Program
+) -> None:
+    app = program()
+    async with app.run_test(size=NARROW) as pilot:
+        await on_client(app, pilot, ids["alfa"])
+        for key in ("slash", "c", "w", "i"):  # a filter, not "recall", "hold", "import"
+            app.post_message(Key(key, key if len(key) == 1 else "/"))
+        await expect(pilot, lambda: "„cwi”" in text_of(app))
+        assert app.screen is app.main
+        assert states(desk, "FV/11/2026/030") == {"approved"}
+        await pilot.press("escape")
+        await expect(pilot, lambda: len(app.main.clients.list.ids) == 12)
+        for key in ("2", "end", "z", "c", "w"):  # a question; nothing is recalled or held behind its back
+            app.post_message(Key(key, key if len(key) == 1 else None))
+        await asked(app, pilot, Ask)
+        assert states(desk, "JM/2026/90") == {"waiting"}

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
+from textual.signal import Signal
 
 from ksef_tui.services import invoice_views
 from ksef_tui.services.views import InvoiceDetails
@@ -53,18 +54,23 @@ class Details(Reader):
         Binding("enter", "dismiss(None)", show=False),
     ]
 
-    def __init__(self, desk: Desk, details: InvoiceDetails, failed: Callable[[Exception], None]) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        details: InvoiceDetails,
+        changes: Signal[tuple[int, ...]],
+        failed: Callable[[Exception], None],
+    ) -> None:
         note = "←→ Faktura, Przebieg, XML · y kopiuje numer KSeF · Esc wraca"
         super().__init__("", lambda width: (), note)
         self._desk = desk
         self._details = details
         self._tab = 0
+        self._changes = changes
         self._failed = failed
 
-    @property
-    def invoice_id(self) -> int:
-        """Which invoice."""
-        return self._details.row.id
+    def on_mount(self) -> None:
+        self._changes.subscribe(self, self._changed)
 
     def action_turn(self, by: int) -> None:
         self._tab = (self._tab + by) % len(TABS)
@@ -78,12 +84,12 @@ class Details(Reader):
         else:
             self.app.notify("Ta faktura nie ma jeszcze numeru KSeF.", severity="warning", markup=False)
 
-    def changed(self) -> None:
-        """The invoice changed: read it again."""
-        self.run_worker(self._reload(), group="load", exclusive=True, exit_on_error=False)
+    def _changed(self, invoice_ids: tuple[int, ...]) -> None:
+        if self._details.row.id in invoice_ids:
+            self.run_worker(self._reload(), group="load", exclusive=True, exit_on_error=False)
 
     async def _reload(self) -> None:
-        desk, invoice_id = self._desk, self.invoice_id
+        desk, invoice_id = self._desk, self._details.row.id
         try:
             self._details = await desk.read(
                 lambda: invoice_views.invoice_details(desk.office, desk.operator, invoice_id)
