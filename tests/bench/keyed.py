@@ -112,9 +112,10 @@ def main() -> None:
         return
     folder, pane, count, out = Path(arguments[0]), arguments[1], int(arguments[2]), Path(arguments[3])
     office = open_office(folder)
+    first_keys = "" if pane == "1" else pane  # the clients have the focus from the start
     app = KsefTui(office, operator_named(office, LOGIN))
     try:
-        driven(app, lambda: bool(app.main.clients.list.ids and app.main.queue.list.ids), pane, count, out)
+        driven(app, lambda: bool(app.main.clients.list.ids and app.main.queue.list.ids), first_keys, count, out)
     finally:
         app.leave_nothing()
 
