@@ -60,6 +60,7 @@ def face(sandbox: Sandbox) -> Callable[[Request], Awaitable[Response]]:
     """The ASGI face of `PUT` to an upload URL: 201, or 400, 401 and 403 as plain text."""
 
     async def serve(request: Request) -> Response:
+        """Checked first, then taken to disk, then answered: also what is refused is read to its end."""
         number, ordinal = request.path_params["reference"], request.path_params["ordinal"]
         refused: _Refused | None = None
         temporary: Path | None = None

@@ -42,6 +42,21 @@ def ksef(sandbox_url: str, sandbox_record: Path) -> Iterator[Sandbox]:
         assert disagreements(sandbox_record, before) == []
 
 
+@pytest.fixture(scope="session")
+def delayed_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    process = Process(tmp_path_factory.mktemp("delayed-data"), delay=500)
+    yield process.url
+    assert process.stop() == 0
+
+
+@pytest.fixture
+def delayed(delayed_url: str) -> Iterator[Sandbox]:
+    """A client of a sandbox in which every step takes its time, so that the states in between can be seen."""
+    client = Sandbox(delayed_url)
+    yield client
+    client.close()
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     """Starts sandboxes of a test's own, in `tmp_path/data` unless told otherwise."""

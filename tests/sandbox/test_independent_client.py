@@ -8,31 +8,17 @@ from ksef_client.models import FormCode
 from ksef_client.services.workflows import AuthCoordinator, OnlineSessionWorkflow
 from lxml import etree
 from sandbox_client import Sandbox, until
-from sandbox_crypto import ec_key, rsa_key, seal, sha
+from sandbox_crypto import ec_key, rsa_key, sha
 from sandbox_invoices import invoice, nip
+from sandbox_strangers import FAST, by_signature
 
 UPO = "{http://upo.schematy.mf.gov.pl/KSeF/v4-3}"
-FAST = {"poll_interval_seconds": 0.01, "max_attempts": 1000}
 
 
 @pytest.fixture
 def independent(sandbox_url: str):
     with KsefClient(KsefClientOptions(base_url=sandbox_url)) as client:
         yield client
-
-
-def by_signature(client: KsefClient, me: str, key, schema: str = "2.1") -> str:
-    who = seal(me, key)
-    result = AuthCoordinator(client.auth).authenticate_with_xades(
-        context_identifier_type="nip",
-        context_identifier_value=me,
-        subject_identifier_type="certificateSubject",
-        certificate_pem=who.pem,
-        private_key_pem=who.key_pem,
-        auth_request_schema_version=schema,
-        **FAST,
-    )
-    return result.access_token
 
 
 def by_token(client: KsefClient, ksef: Sandbox, me: str) -> str:

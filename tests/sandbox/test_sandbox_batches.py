@@ -78,8 +78,8 @@ def test_a_package_goes_all_the_way_to_its_receipts(ksef, company, pack, compres
     assert ksef.get("/sessions?sessionType=Online", token).json()["sessions"] == []
 
 
-def test_states_are_passed_one_after_another(start):
-    ksef, me = Sandbox(start(delay=400).url), nip()
+def test_states_are_passed_one_after_another(delayed):
+    ksef, me = delayed, nip()
     token = ksef.owner(me)
     batch = opened(ksef, token, one(me))
     upload(ksef, batch)
@@ -88,7 +88,6 @@ def test_states_are_passed_one_after_another(start):
     close(ksef, token, batch)
     assert read() == {"code": 150, "description": "Trwa przetwarzanie"}
     assert ended(ksef, token, batch)["status"]["code"] == 200
-    ksef.close()
 
 
 def test_the_whole_package_is_offline_when_it_says_so(ksef, company):

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 from sandbox_client import Sandbox, until
 from sandbox_crypto import Identity, auth_document, b64, ec_key, identity, person, rsa_key, seal, sign
@@ -111,7 +111,7 @@ def test_a_certificate_is_ordered_collected_and_logs_in(ksef, make, names, key):
     assert names.items() <= data.items()
     assert data["countryName"] == "PL"
     if key is rsa_key and make is not seal:
-        key = lambda: rsa.generate_private_key(65537, 2048)  # noqa: E731 a key belongs to one subject
+        key = lambda: rsa_key(1)  # noqa: E731 a key belongs to one subject
     own = enrolled(ksef, token, key())
     certificate = own.certificate
     subject = {name: certificate.subject.get_attributes_for_oid(OIDS[name])[0].value for name in data}
@@ -162,8 +162,8 @@ def _person(me: str, pesel: str) -> dict:
     return {"nip": me, "pesel": pesel, "isBailiff": False, "description": "właściciel"}
 
 
-def test_states_are_passed_one_after_another(start):
-    ksef, me = Sandbox(start(delay=500).url), nip()
+def test_states_are_passed_one_after_another(delayed):
+    ksef, me = delayed, nip()
     token = ksef.owner(me)
     response = order(ksef, token, request_of(names_for(ksef, token), ec_key()))
     number = response.json()["referenceNumber"]
@@ -176,7 +176,6 @@ def test_states_are_passed_one_after_another(start):
     assert ksef.post(f"/certificates/{serial}/revoke", token, {}).status_code == 204
     assert shown(ksef, token)[0]["status"] == "Blocked"
     until(lambda: shown(ksef, token)[0]["status"], lambda status: status == "Revoked")
-    ksef.close()
 
 
 def _broken(csr: bytes) -> bytes:
@@ -212,7 +211,7 @@ def test_a_request_that_is_not_right_is_refused(ksef, company, name):
 def test_every_signature_that_the_ministry_takes_is_taken(ksef, company, key, algorithm):
     _, token = company
     pss = padding.PSS(padding.MGF1(algorithm), padding.PSS.DIGEST_LENGTH) if key == "pss" else None
-    private = ec.generate_private_key(ec.SECP256R1()) if key == "ec" else rsa.generate_private_key(65537, 2048)
+    private = ec_key() if key == "ec" else rsa_key(2)
     csr = request_of(names_for(ksef, token), private, algorithm, pss)
     assert order(ksef, token, csr).status_code == 202
 

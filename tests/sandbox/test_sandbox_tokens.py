@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sandbox_client import Sandbox, until
+from sandbox_client import until
 from sandbox_crypto import person
 from sandbox_invoices import nip
 
@@ -26,8 +26,8 @@ def made(ksef, token, *permissions, **options) -> tuple[str, str]:
     return ref, body["token"]
 
 
-def test_a_token_lives_through_its_four_states(start):
-    ksef, me = Sandbox(start(delay=600).url), nip()
+def test_a_token_lives_through_its_four_states(delayed):
+    ksef, me = delayed, nip()
     token = ksef.owner(me)
     answer = make(ksef, token).json()
     ref = answer["referenceNumber"]
@@ -46,7 +46,6 @@ def test_a_token_lives_through_its_four_states(start):
     assert (found("Revoked"), found("Revoking"), found("Failed")) == ([ref], [], [])
     assert found("Revoked&status=Active") == [ref]
     assert ksef.call("DELETE", f"/tokens/{ref}", token).status_code == 204
-    ksef.close()
 
 
 def test_the_use_of_a_token_is_noted_and_its_end_ends_refreshing(ksef):
