@@ -93,6 +93,10 @@ class Ministry:
         """How many of these calls were handled since this test began."""
         return self._state()["posts"].get(template, 0) - self._before[template]
 
+    def refused_by_limits(self) -> int:
+        """How many calls of anybody were answered with 429 since the sandbox started."""
+        return self._state()["too_many_requests"]
+
     def numbered(self, nip: str) -> list[dict[str, Any]]:
         """The invoices of a seller that have a KSeF number."""
         return [row for row in self._state()["invoices"] if row["seller"] == nip]
