@@ -64,26 +64,33 @@ class Connecting:
         self._switches = switches
         self._login: Login | None = None
 
-    def beat(self, operator: Operator, faults: list[dict[str, Any]]) -> None:
-        """Begin a login when none runs. During an outage none is begun: it would fail, not run."""
-        if self._member is None or (self._login is not None and self._login.is_alive()):
-            return
+    def beat(self, operator: Operator, faults: list[dict[str, Any]]) -> bool:
+        """Begin a login when none runs; whether the next login that reaches KSeF should be this one.
+
+        During an outage none is begun: it would fail, not run.
+        """
+        awaited = any(fault["fault"] == "slow" and fault["times"] for fault in faults)
+        outage = any(fault["fault"] == "outage" for fault in faults)
+        if self._member is None or outage or (self._login is not None and self._login.is_alive()):
+            return awaited
         client_id = clients.id_of(self._office, self._member.nip)
         row = authorizations.get(self._office.db, client_id)
-        if any(fault["fault"] == "outage" for fault in faults):
-            return
         if row["state"] == AuthState.RUNNING and row["intent"]:
             if not leases.holders(self._office.db, f"client:{client_id}"):
-                self._begin(client_id)
+                self._begin(client_id, awaited)
+                return True
         elif row["state"] in (AuthState.ACTIVE, AuthState.FAILED) and row["checked_at"]:
             rested = (self._office.clock() - from_text(row["checked_at"])).total_seconds()
             identity = offices.identity_by_label(self._office.db, rights.MAIN)
             if rested > REST_SECONDS and identity is not None:
                 authorising.start_with_identity(self._office, operator, client_id, identity["id"])
-                self._begin(client_id)
+                self._begin(client_id, awaited)
+                return True
+        return awaited
 
-    def _begin(self, client_id: int) -> None:
-        self._switches.put("slow", **rights.slow_login())
+    def _begin(self, client_id: int, awaited: bool) -> None:
+        if not awaited:
+            self._switches.put("slow", **rights.slow_login())
         self._login = Login(self._office, client_id)
         self._login.start()
 

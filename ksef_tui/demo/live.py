@@ -77,7 +77,7 @@ class Live(threading.Thread):
 
     def _begin(self) -> tuple[Desk, Operator]:
         newest = int(self._office.db.value("SELECT ifnull(max(id), 0) FROM invoice"))
-        return Desk(self._rng.randrange(1 << 30), first=1000 + newest), operator_named(self._office, AUTOMAT)
+        return Desk(self._rng.randrange(1 << 30), first=20 * newest), operator_named(self._office, AUTOMAT)
 
     def stop(self) -> None:
         """End what this process drives, and the worker if this process had to start one."""
@@ -96,11 +96,12 @@ class Live(threading.Thread):
         if not self._drives():
             return
         self._keep_standing(faults)
-        self._connecting.beat(operator_named(self._office, self._login), faults)
         self._keep_a_worker()
         self._approve_some(automat)
+        login_awaited = self._connecting.beat(operator_named(self._office, self._login), faults)
         if self._senders and self._rng.random() < BEAT * len(self._senders) / PER_CLIENT:
-            self._something_comes(desk, automat)
+            # A client that logs in to send by itself would be judged in place of the one that is awaited.
+            self._something_comes(desk, automat, may_collide=not login_awaited)
 
     def _drives(self) -> bool:
         if self._lease is not None:
@@ -134,7 +135,7 @@ class Live(threading.Thread):
             approving.approve(self._office, automat, self._approvals)
             self._approvals = []
 
-    def _something_comes(self, desk: Desk, automat: Operator) -> None:
+    def _something_comes(self, desk: Desk, automat: Operator, *, may_collide: bool) -> None:
         counts = invoice_views.queue_counts(self._office, automat)
         waiting = counts.get(InvoiceState.WAITING, 0)
         if sum(counts.values()) >= MOST_INVOICES:
@@ -145,7 +146,7 @@ class Live(threading.Thread):
         member, chance = self._rng.choice(self._senders), self._rng.random()
         if chance < 0.05:
             self._import(automat, member, with_wrong_nip(desk.sale(member, self._today, self._office.clock())).data)
-        elif chance < 0.12 and member.part is not Part.WRITES:
+        elif chance < 0.12 and may_collide and member.part is not Part.WRITES:
             self._collide(desk, automat, member)
         else:
             for _ in range(self._rng.choice((1, 1, 2, 3))):

@@ -52,7 +52,7 @@ async def send_history(stage: Stage, total: int) -> None:
         papers = [stage.write(member, 1, stage.today - timedelta(days=next(days)))[0] for _ in range(share)]
         ids += stage.bring_in(member, papers)
     stage.approve(ids)
-    await stage.work(lambda: _settled(stage))
+    await stage.work(lambda: _settled(stage), what="faktury z ostatnich dni")
 
 
 def _settled(stage: Stage) -> bool:
@@ -79,7 +79,7 @@ async def send_today(stage: Stage, total: int) -> None:
     for member, share in _share(stage, count, members) if count else ():
         ids += stage.bring_in(member, stage.write(member, min(share, TODAY_EACH)))
     stage.approve(ids)
-    await stage.work(lambda: _settled(stage))
+    await stage.work(lambda: _settled(stage), what="faktury z dzisiaj")
 
 
 async def _limit_size(stage: Stage, member: Member, megabytes: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import termios
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -44,6 +45,7 @@ def run(*, data_dir: Path | None, clients: int, invoices: int, reset: bool, logi
             folder.enter()
             url = make_ready(folder, clients=clients, invoices=invoices, reset=reset, login=login, tell=tell)
         tell("")
+        termios.tcflush(sys.stdin, termios.TCIFLUSH)  # what was typed meanwhile was not meant for the screen
         return _show(folder, url, login)
     finally:
         depart(folder)

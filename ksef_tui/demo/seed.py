@@ -52,15 +52,15 @@ def fill(folder: Folder, clients: int, invoices: int, login: str, tell: Tell) ->
     folder.clear()
     tell("piaskownica")
     url = ministry.start(folder, port=0, delay_ms=0, limits="off")
-    stage = _found(folder, url, clients, login)
+    stage = _found(folder, url, clients, login, tell)
     try:
-        asyncio.run(_play(folder, stage, invoices, tell))
+        asyncio.run(_play(folder, stage, invoices))
     finally:
         stage.switches.close()
         stage.office.close()
 
 
-def _found(folder: Folder, url: str, count: int, login: str) -> Stage:
+def _found(folder: Folder, url: str, count: int, login: str, tell: Tell) -> Stage:
     """The office, its people and its clients."""
     own = office()
     offices_service.init(
@@ -71,7 +71,7 @@ def _found(folder: Folder, url: str, count: int, login: str) -> Stage:
     # An office that is begun anew when its filling was interrupted needs no patience with the disk.
     opened.db.connection.execute("PRAGMA synchronous = OFF")
     operator = offices_service.operator_named(opened, login)
-    stage = Stage(opened, operator, [*cast(count), own], ministry.Switches(url), Desk(SEED))
+    stage = Stage(opened, operator, [*cast(count), own], ministry.Switches(url), Desk(SEED), tell)
     stage.go_back()
     with opened.db.write() as connection:
         ensure_automat(opened)
@@ -93,16 +93,16 @@ def ensure_automat(opened: Office) -> None:
             offices.insert_operator(connection, opened.clock(), AUTOMAT, AUTOMAT_NAME, Role.ACCOUNTANT)
 
 
-async def _play(folder: Folder, stage: Stage, invoices: int, tell: Tell) -> None:
-    tell("autoryzacje")
+async def _play(folder: Folder, stage: Stage, invoices: int) -> None:
+    stage.tell("autoryzacje")
     await rights.authorise(stage)
-    tell("faktury z ostatnich dni")
+    stage.tell("faktury z ostatnich dni")
     await queue.send_history(stage, invoices)
     stage.come_back()
-    tell("faktury z dzisiaj")
+    stage.tell("faktury z dzisiaj")
     await queue.send_today(stage, invoices)
     late = await queue.receipts_that_are_late(stage)
-    tell("limity i kłopoty")
+    stage.tell("limity i kłopoty")
     _with_limits(folder, stage)
     if late:
         stage.switches.put("upo_html", **late)
@@ -117,6 +117,8 @@ async def _play(folder: Folder, stage: Stage, invoices: int, tell: Tell) -> None
         settings.put(connection, "recall_seconds", str(RECALL_SECONDS))
     queue.bring_in_what_waits(stage, 3)
     queue.approve_last(stage)
+    stage.office.db.connection.execute("PRAGMA synchronous = FULL")  # from here on it is kept
+    stage.office.db.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     folder.finish(
         clients=len(stage.members) - 1, invoices=invoices, port=ministry.port_of(stage.switches.url), standing=late
     )

@@ -32,13 +32,20 @@ class Stage:
     """Everything that the steps of the filling share. `ids` are the clients' by NIP."""
 
     def __init__(
-        self, office: Office, operator: Operator, members: Sequence[Member], switches: Switches, desk: Desk
+        self,
+        office: Office,
+        operator: Operator,
+        members: Sequence[Member],
+        switches: Switches,
+        desk: Desk,
+        tell: Callable[[str], None],
     ) -> None:
         self.office = office
         self.operator = operator
         self.members = members
         self.switches = switches
         self.desk = desk
+        self.tell = tell
         self.ids: dict[str, int] = {}
 
     def of(self, *parts: Part) -> list[Member]:
@@ -108,11 +115,15 @@ class Stage:
         """Whether nothing asked for is still to be done."""
         return not authorizations.with_intent(self.office.db)
 
+    def _accepted(self) -> int:
+        return int(self.office.db.value("SELECT ifnull(sum(n), 0) FROM invoice_count WHERE state = 'accepted'"))
+
     # The worker ---------------------------------------------------------------------------------------------------
 
-    async def work(self, until: Callable[[], bool], *, give_up_passes: bool = False) -> None:
+    async def work(self, until: Callable[[], bool], *, what: str = "", give_up_passes: bool = False) -> None:
         """Let a worker of the program do what was asked for, and stop it when `until` holds.
 
+        `what` is told with the count of invoices that have their number.
         `give_up_passes`: break off what it is doing, like a screen that is closed. Raises Problem when it never holds.
         """
         worker = Worker(self.office, until_idle=True)
@@ -126,6 +137,8 @@ class Stage:
                 await asyncio.sleep(LOOK_EVERY)
                 if (newest := newest_seq(self.office)) != seq:
                     changed, seq = monotonic(), newest
+                    if what:
+                        self.tell(f"{what}, {self._accepted()} ma numer KSeF")
         finally:
             if give_up_passes:
                 for task in list(worker.running.values()):

@@ -80,6 +80,7 @@ class TestLive:
         monkeypatch.setattr(live_module, "BEAT", 0.05)
         monkeypatch.setattr(live_module, "PER_CLIENT", 0.05)
         monkeypatch.setattr(live_module, "SOMEBODY_AFTER", 1_000_000)
+        ministry.set_address(office, switches.url)
         live = Live(office, "anna", switches, Menu(switches), folder.notes())
         yield live
         if live.is_alive():
@@ -116,6 +117,15 @@ class TestLive:
         wait_until(lambda: office.db.value("SELECT count(*) FROM invoice WHERE state = 'waiting'") < waiting)
         live.stop()
         assert office.db.value("SELECT count(*) FROM invoice") == before
+
+    def test_somebody_always_sends(self, live: Live, office: Office, monkeypatch) -> None:
+        """The screen that had started the worker was closed; this one starts another, and ends it at its own end."""
+        monkeypatch.setattr(live_module, "SOMEBODY_AFTER", 1)
+        live.start()
+        wait_until(lambda: bool(leases.holders(office.db, "worker:")))
+        worker = int(leases.holders(office.db, "worker:")[0].partition(":")[2])
+        live.stop()
+        assert wait_for_end(worker)
 
     def test_late_receipts_stay_late(self, live: Live, folder: Folder, switches: ministry.Switches) -> None:
         live.start()
