@@ -34,6 +34,7 @@ DESCRIPTIONS = {
     440: "Duplikat faktury",
     450: "Błąd weryfikacji semantyki dokumentu faktury",
     500: "Nieznany błąd (500)",
+    550: "Operacja została anulowana przez system",
 }
 _MAIN = "schemat_FA(3)_v1-0E.xsd"
 _MOST_DETAILS = 10

@@ -12,7 +12,7 @@ import logging
 import sqlite3
 import time
 
-from ksef_tui.sandbox.clock import now_ms, warsaw_day
+from ksef_tui.sandbox.clock import HOUR, now_ms, warsaw_day
 from ksef_tui.sandbox.document import Document
 from ksef_tui.sandbox.judge import Judge, Rejected, Sent
 from ksef_tui.sandbox.numbers import ksef_number, reference
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 UPO_PAGE = 10_000
 _RETRY_S = 0.5
 _SLICE_S = 0.02
-_CHUNK = 50
+_CHUNK = 20
 
 
 class Processor:
@@ -104,8 +104,11 @@ class Processor:
 
     def _settle(self, row: sqlite3.Row) -> None:
         try:
+            fault = self._sandbox.faults.strike("invoice_fails")
+            if fault is not None:
+                raise Rejected(550 if fault.params.get("code") == 550 else 500)
             plain, document = self._examine(row)
-            self._check_duplicate(document)
+            self._check_duplicate(document, row["session_ref"])
         except Rejected as rejected:
             self._state.run(
                 "UPDATE invoice SET code = ?, details = ?, extensions = ?, content = x'' WHERE ref = ?",
@@ -148,7 +151,7 @@ class Processor:
             checks_nip=bool(row["checks_nip"]),
         )
 
-    def _check_duplicate(self, document: Document) -> None:
+    def _check_duplicate(self, document: Document, own_session: str) -> None:
         """The key of facts §11: seller, kind and number, over all sessions and contexts."""
         original = self._state.row(
             """SELECT ksef_number, session_ref FROM invoice
@@ -160,6 +163,8 @@ class Processor:
         if original is None:
             return
         number, session = original["ksef_number"], original["session_ref"]
+        if self._sandbox.faults.strike("duplicate_wrong_session"):
+            session = own_session
         text = f"Faktura o numerze KSeF: {number} została już prawidłowo przesłana do systemu w sesji: {session}"
         if self._sandbox.faults.strike("duplicate_without_original"):
             raise Rejected(440, "Faktura została już prawidłowo przesłana do systemu.")
@@ -168,6 +173,7 @@ class Processor:
 
     def _accept(self, row: sqlite3.Row, plain: bytes, document: Document) -> None:
         now = now_ms()
+        storage = self._sandbox.faults.strike("storage_late")
         # Issued on an earlier day than it was sent: KSeF itself makes it an offline one (facts §13).
         late = document.issued < warsaw_day(row["invoicing"])
         self._state.run(
@@ -180,7 +186,7 @@ class Processor:
             document.issued.isoformat(),
             ksef_number(document.seller, warsaw_day(now)),
             now,
-            now + self._sandbox.delay_ms,
+            now + (int(storage.params.get("ms", HOUR)) if storage else self._sandbox.delay_ms),
             "Offline" if row["offline"] or late else "Online",
             json.dumps(document.metadata(), ensure_ascii=False),
             row["ref"],

@@ -162,10 +162,10 @@ def _item(call: Call, row: sqlite3.Row) -> dict[str, Any]:
             "acquisitionDate": iso(row["acquired"]),
             "invoicingMode": row["mode"],
         }
+        url, until = download_url(call.sandbox, row["ref"])
+        body |= {"upoDownloadUrl": url, "upoDownloadUrlExpirationDate": iso(until)}
         if row["stored"] <= now:
-            url, until = download_url(call.sandbox, row["ref"])
             body["permanentStorageDate"] = iso(row["stored"])
-            body |= {"upoDownloadUrl": url, "upoDownloadUrlExpirationDate": iso(until)}
     return body
 
 
@@ -175,6 +175,8 @@ _COLUMNS = """ref, ordinal, file_name, hash, received, invoicing, due, code, det
 
 def _invoices(call: Call, condition: str) -> Reply:
     session, size, start = find(call), call.page_size(1000), continuation(call)
+    # The list of a batch fills only when all of it is processed (field note F18).
+    condition = f"{condition} AND {int(session['kind'] == ONLINE or session['code'] is not None)}"
     sql = f"SELECT {_COLUMNS} FROM invoice WHERE session_ref = ? AND {condition} ORDER BY ordinal LIMIT ? OFFSET ?"  # noqa: S608 our own text
     rows = call.state.rows(sql, session["ref"], size + 1, start)
     return Reply(json=paged("invoices", [_item(call, row) for row in rows], start, size))

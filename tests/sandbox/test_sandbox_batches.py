@@ -87,7 +87,9 @@ def test_states_are_passed_one_after_another(delayed):
     assert read()["code"] == 100
     close(ksef, token, batch)
     assert read() == {"code": 150, "description": "Trwa przetwarzanie"}
+    assert listed(ksef, token, batch) == []
     assert ended(ksef, token, batch)["status"]["code"] == 200
+    assert len(listed(ksef, token, batch)) == 1
 
 
 def test_the_whole_package_is_offline_when_it_says_so(ksef, company):
@@ -425,6 +427,12 @@ def test_time_ends_what_nobody_closed(start, tmp_path):
     assert ksef.get(f"/sessions/{whole.ref}", token).json()["status"]["code"] == 100
     parts = tmp_path / "data" / "parts"
     assert until(lambda: [left.name for left in parts.iterdir()], lambda names: names == [whole.ref])
+
+    lost = opened(ksef, token, one(me))
+    upload(ksef, lost)
+    (parts / lost.ref / "1.part").unlink()
+    close(ksef, token, lost)
+    assert ended(ksef, token, lost)["status"] == {"code": 500, "description": "Nieznany błąd (500)"}
 
     _put_back(tmp_path, "UPDATE session SET valid_until = valid_until - ?", 13 * HOUR)
     status = ended(ksef, token, whole)["status"]

@@ -122,11 +122,36 @@ def test_the_rest_of_the_troubles(ksef, company):
     first = ksef.judged(token, plain, session)
     ksef.fault("duplicate_without_original", times=1)
     assert "extensions" not in ksef.judged(token, plain, session)["status"]
+    other = ksef.open(token)
+    ksef.fault("duplicate_wrong_session", times=1)
+    extensions = ksef.judged(token, plain, other)["status"]["extensions"]
+    assert extensions["originalSessionReferenceNumber"] == other.ref
+    assert extensions["originalKsefNumber"] == first["ksefNumber"]
     ksef.fault("upo_html", times=1)
     path = f"/sessions/{session.ref}/invoices/{first['referenceNumber']}/upo"
     answer = ksef.get(path, token)
     assert (answer.status_code, answer.headers["content-type"].split(";")[0]) == (200, "text/html")
     assert ksef.get(path, token).headers["content-type"] == "application/xml"
+
+
+@pytest.mark.parametrize("code", [500, 550])
+def test_ksef_itself_fails_on_an_invoice_and_takes_it_later(ksef, company, code):
+    me, token = company
+    plain, session = invoice(me), ksef.open(token)
+    ksef.fault("invoice_fails", times=1, params={"code": code})
+    assert ksef.judged(token, plain, session)["status"]["code"] == code
+    assert ksef.judged(token, plain, session)["status"]["code"] == 200
+
+
+def test_an_accepted_invoice_may_be_stored_late(ksef, company):
+    me, token = company
+    session = ksef.open(token)
+    ksef.fault("storage_late", times=1)
+    item = ksef.judged(token, invoice(me), session)
+    assert (item["status"]["code"], "permanentStorageDate" in item) == (200, False)
+    path = f"/sessions/{session.ref}/invoices/{item['referenceNumber']}/upo"
+    assert ksef.get(path, token).headers["content-type"] == "application/xml"
+    assert code_of(ksef.get(f"/invoices/ksef/{item['ksefNumber']}", token)) == 21165
 
 
 def test_revoked_and_blocked_logins(ksef):
