@@ -11,11 +11,12 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from ksef_tui.domain.problems import Problem
+from ksef_tui.services.office import DATABASE_FILE
 
 MARKER = ".ksef-tui-demo"
 _MARK = "Ten katalog założyło ćwiczenie ksef-tui (ksef-tui demo) i może je usunąć.\n"
@@ -36,6 +37,12 @@ class Folder:
 
     def prepare(self) -> None:
         """Make the folder, or make sure that it is ours. Raises Problem("not_a_demo")."""
+        try:
+            self._prepare()
+        except OSError as error:
+            raise Problem("not_a_demo", f"Nie można użyć katalogu {self.path}: {error.strerror}.") from error
+
+    def _prepare(self) -> None:
         if self.path.is_symlink() or (self.path.exists() and not self.path.is_dir()):
             raise Problem("not_a_demo", f"{self.path} nie jest zwykłym katalogiem – wskaż inny.")
         if not self._is_ours():
@@ -55,10 +62,19 @@ class Folder:
             return False
 
     @contextlib.contextmanager
-    def locked(self, *, wait: bool = True) -> Iterator[None]:
-        """Alone in starting, filling, leaving and stopping. Without `wait`: BlockingIOError when somebody else is at it."""
+    def locked(self, *, wait: bool = True, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Alone in starting, filling, leaving and stopping; `waiting` is called when somebody else is at it.
+
+        Without `wait`: BlockingIOError then.
+        """
         with (self.path / "demo.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if not wait:
+                    raise
+                waiting()
+                fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
     # Who is here --------------------------------------------------------------------------------------------------
@@ -94,8 +110,9 @@ class Folder:
     # What is written down -----------------------------------------------------------------------------------------
 
     def notes(self) -> dict[str, Any]:
-        """What the filling left: empty until it was finished."""
-        return _read(self._notes)
+        """What the filling left: empty until it was finished, and when half of it was removed since."""
+        whole = (self.office / DATABASE_FILE).is_file() and (self.sandbox / "sandbox.db").is_file()
+        return _read(self._notes) if whole else {}
 
     def finish(self, **notes: Any) -> None:
         """The office is complete; the next start uses it as it is."""

@@ -64,15 +64,18 @@ def start(
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, start_new_session=True
             )
-            meanwhile()
-            url = _first_line(process)
-            if url:
-                _children[process.pid] = process
-                known = {"pid": process.pid, "started": started_ticks(process.pid), "boot": boot_id(), "url": url}
-                folder.set_running(known)
-                return url
-            process.kill()
-            process.wait()
+            try:
+                meanwhile()
+                url = _first_line(process)
+                if url:
+                    _children[process.pid] = process
+                    known = {"pid": process.pid, "started": started_ticks(process.pid), "boot": boot_id(), "url": url}
+                    folder.set_running(known)
+                    return url
+            finally:
+                if process.pid not in _children:
+                    process.kill()
+                    process.wait()
     raise Problem("no_sandbox", f"Piaskownica nie wystartowała – szczegóły w {folder.log}.")
 
 

@@ -8,7 +8,6 @@ import sys
 import termios
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
 
 from ksef_tui import compose
 from ksef_tui.demo import ministry
@@ -41,7 +40,7 @@ def run(*, data_dir: Path | None, clients: int, invoices: int, reset: bool, logi
     folder.prepare()
     tell = _teller()
     try:
-        with folder.locked():
+        with folder.locked(waiting=lambda: tell("czekam na drugie okno")):
             folder.enter()
             url = make_ready(folder, clients=clients, invoices=invoices, reset=reset, login=login, tell=tell)
         tell("")
@@ -131,5 +130,6 @@ def _teller() -> Tell:
     return tell
 
 
-def _end(number: int, frame: object) -> NoReturn:
-    sys.exit(128 + number)
+def _end(number: int, frame: object) -> None:
+    """End as Ctrl+C does, which is the way out of whatever is being waited for."""
+    signal.raise_signal(signal.SIGINT)

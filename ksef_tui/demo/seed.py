@@ -16,6 +16,7 @@ from ksef_tui.demo.cast import OFFICE_NAME, cast, office
 from ksef_tui.demo.folder import Folder
 from ksef_tui.demo.papers import Desk
 from ksef_tui.demo.stage import A_DAY_AGO, Stage
+from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Role
 from ksef_tui.services import clients
 from ksef_tui.services import office as offices_service
@@ -53,8 +54,15 @@ def fill(folder: Folder, clients: int, invoices: int, login: str, tell: Tell) ->
     tell("piaskownica")
     url = ministry.start(folder, port=0, delay_ms=0, limits="off")
     stage = _found(folder, url, clients, login, tell)
+    from httpx import HTTPError
+
+    from ksef_tui.ksef.errors import KsefError
+
     try:
         asyncio.run(_play(folder, stage, invoices))
+    except (HTTPError, KsefError, TimeoutError) as error:
+        text = "Piaskownica przestała odpowiadać przy przygotowaniach – uruchom ćwiczenie jeszcze raz."
+        raise Problem("no_sandbox", text) from error
     finally:
         stage.switches.close()
         stage.office.close()

@@ -48,6 +48,12 @@ class TestForeignFolders:
         with pytest.raises(Problem):
             Folder(tmp_path / "link").prepare()
 
+    def test_a_folder_that_cannot_be_made(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        with pytest.raises(Problem) as refused:
+            Folder(tmp_path / "file" / "demo").prepare()
+        assert refused.value.code == "not_a_demo"
+
     def test_an_empty_folder_will_do(self, tmp_path: Path) -> None:
         Folder(tmp_path).prepare()
         assert (tmp_path / MARKER).is_file()
@@ -82,8 +88,9 @@ class TestReset:
         assert refused.value.code == "demo_open"
         assert invoices_in(folder) >= 60
 
-    def test_a_filling_that_was_interrupted_begins_anew(self, folder: Folder) -> None:
-        (folder.path / "demo.json").unlink()
+    @pytest.mark.parametrize("lost", ["demo.json", "sandbox/sandbox.db"])
+    def test_what_is_not_whole_begins_anew(self, folder: Folder, lost: str) -> None:
+        (folder.path / lost).unlink()
         with folder.locked():
             folder.enter()
             make_ready(folder, reset=False, **SMALL)
