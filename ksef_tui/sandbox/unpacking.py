@@ -41,6 +41,7 @@ class Unpacker:
 
     async def run(self) -> None:
         """Work until cancelled."""
+        idle = True
         while True:
             self._sandbox.wake_unpacking.clear()
             try:
@@ -48,14 +49,17 @@ class Unpacker:
                 if row is not None:
                     await self._unpack(row)
                     continue
-            except sqlite3.Error:
+                if idle:
+                    self._sweep()
+                pause = self._pause()
+            except (sqlite3.Error, OSError):
                 _log.exception("unpacking")
-                await asyncio.sleep(_RETRY_S)
-                continue
+                pause = _RETRY_S
+            idle = False
             try:
-                await asyncio.wait_for(self._sandbox.wake_unpacking.wait(), self._pause())
+                await asyncio.wait_for(self._sandbox.wake_unpacking.wait(), pause)
             except TimeoutError:
-                self._sweep()
+                idle = True
 
     def _next(self) -> sqlite3.Row | None:
         if self._sandbox.faults.is_on("stuck"):
