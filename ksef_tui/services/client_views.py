@@ -58,20 +58,25 @@ WHERE c.archived_at IS NULL AND (:only IS NULL OR c.id = :only) {more} GROUP BY 
 
 def state_of(office: Office, stored: str, valid_until: str | None, now: datetime) -> AuthState:
     """An authorisation as it is today: stored, or what time has made of it."""
+    return _as_of(stored, valid_until, now, settings.get_int(office.db, "expiring_days"))
+
+
+def _as_of(stored: str, valid_until: str | None, now: datetime, expiring_days: int) -> AuthState:
+    """The same for lists, which read the setting once and not for each client."""
     until = from_text(valid_until) if valid_until else None
-    return effective(AuthState(stored), until, now, settings.get_int(office.db, "expiring_days"))
+    return effective(AuthState(stored), until, now, expiring_days)
 
 
 def client_ids(office: Office, operator: Operator, text: str = "", mine: bool = False) -> array[int]:
     """The clients in the order of the list: those that need a person first, then by name."""
-    now = office.clock()
+    now, days = office.clock(), settings.get_int(office.db, "expiring_days")
     words = fold(text).split()
     more = "AND c.keeper_id = :keeper" if mine else ""
     rows = office.db.rows(_CLIENTS.format(more=more), {"only": operator.client_id, "keeper": operator.id})
     found = [r for r in rows if all(w in fold(f"{r['name']} {r['nip']}") for w in words)]
 
     def rank(row: sqlite3.Row) -> tuple[bool, bool, int, bool, object]:
-        state = state_of(office, row["state"], row["valid_until"], now)
+        state = _as_of(row["state"], row["valid_until"], now, days)
         stuck = _stuck(row, state)
         return (not stuck, state not in TROUBLE, _URGENCY[state], not row["waiting"], alphabetical(row["name"]))
 
@@ -88,9 +93,9 @@ def client_rows(office: Office, operator: Operator, ids: Sequence[int]) -> dict[
 
 def client_counts(office: Office, operator: Operator) -> ClientCounts:
     """How many clients there are, and how many need a person."""
-    now = office.clock()
+    now, days = office.clock(), settings.get_int(office.db, "expiring_days")
     rows = office.db.rows(_CLIENTS.format(more=""), {"only": operator.client_id})
-    states = [(row, state_of(office, row["state"], row["valid_until"], now)) for row in rows]
+    states = [(row, _as_of(row["state"], row["valid_until"], now, days)) for row in rows]
     return ClientCounts(len(rows), sum(1 for row, state in states if state in TROUBLE or _stuck(row, state)))
 
 

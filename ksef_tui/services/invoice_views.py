@@ -10,6 +10,7 @@ from array import array
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from itertools import chain
 
 from ksef_tui.domain.authorizations import CAN_SEND, AuthState
 from ksef_tui.domain.invoices import INVOICE_BADGES, InvoiceState, UpoState
@@ -38,7 +39,9 @@ def queue_ids(office: Office, operator: Operator, chosen: QueueFilter, limit: in
     """The invoices that a filter lets through, newest first. For a million rows this takes a third of a second."""
     where, args = _where(office, operator, chosen)
     sql = f"SELECT id FROM invoice v {where} ORDER BY id DESC" + (f" LIMIT {int(limit)}" if limit else "")  # noqa: S608
-    return array("q", [row[0] for row in office.db.connection.execute(sql, args)])
+    cursor = office.db.connection.cursor()
+    cursor.row_factory = None  # plain tuples: half the time, and no lists on the way to the array
+    return array("q", chain.from_iterable(cursor.execute(sql, args)))
 
 
 def _where(office: Office, operator: Operator, chosen: QueueFilter) -> tuple[str, list[object]]:
