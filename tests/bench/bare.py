@@ -1,4 +1,4 @@
-"""Apps of nothing but Textual, to compare with: `python -m tests.bench.bare empty | list`."""
+"""Apps of nothing but Textual, to compare with: `python -m tests.bench.bare empty | list [ROWS]`."""
 
 from __future__ import annotations
 
@@ -41,4 +41,4 @@ class ListApp(App[None]):
 
 
 if __name__ == "__main__":
-    (Empty() if sys.argv[1] == "empty" else ListApp()).run()
+    (Empty() if sys.argv[1] == "empty" else ListApp(*map(int, sys.argv[2:]))).run()

@@ -24,7 +24,7 @@ from tests.bench import ROOT, big_office
 from tests.bench.plan import Scale
 from tests.bench.screen import FIRST_CLIENT
 from tests.bench.table import Budget, Figure
-from tests.bench.terminal import Terminal, program
+from tests.bench.terminal import HOME, Terminal, program
 
 BUDGET = Budget(200.0)
 POLL = "ms polling"  # the screens look every 100 ms, so the mean is half of that
@@ -83,6 +83,8 @@ def _seen(screens: Sequence[Terminal], office: Office, operator: Operator, invoi
 
 def _seen_new(office: Office, operator: Operator, screens: Sequence[Terminal], n: int) -> float:
     """The same for an import, until the number of the invoice is on the last screen."""
+    for screen in screens:
+        screen.press(HOME)  # a list keeps the row under its cursor in sight, so new ones may come above the page
     wait_for_rest(screens)
     row = office.db.row("SELECT id, nip, name FROM client WHERE office = 0 ORDER BY id LIMIT 1")
     assert row is not None

@@ -37,6 +37,7 @@ class Terminal:
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             stdin=slave, stdout=slave, stderr=slave, cwd=ROOT, env=environment, start_new_session=True,
+            preexec_fn=_take_terminal,
         )  # fmt: skip
         os.close(slave)
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -131,6 +132,11 @@ class Terminal:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def _take_terminal() -> None:
+    """In the child: standard input is its controlling terminal, so that it is hung up on when the benchmark is killed."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def program(folder: Path, *more: str) -> Sequence[str]:
