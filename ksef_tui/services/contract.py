@@ -161,8 +161,8 @@ def authorised_ids(office: Office, operator: Operator) -> list[int]:
 
 
 def identities(office: Office, operator: Operator, limit: int) -> list[dict[str, Any]]:
-    """The rows of `identity list`."""
-    rows = client_views.identities(office, operator)
+    """The rows of `identity list`, newest first."""
+    rows = sorted(client_views.identities(office, operator), key=lambda row: row.id, reverse=True)
     return [
         {
             "label": row.label,
