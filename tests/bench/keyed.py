@@ -1,6 +1,6 @@
 """Runs an app on this terminal, gives it keys and writes down how long each took to be repainted.
 
-    python -m tests.bench.keyed ksef FOLDER PANE COUNT OUT | table ROWS COUNT OUT
+    python -m tests.bench.keyed ksef FOLDER PANE COUNT CALM OUT | table ROWS COUNT CALM OUT
 
 The time runs from the key event handed to the driver until `App._display` has returned. Not through `Pilot.press`,
 which sleeps.
@@ -34,8 +34,9 @@ IN_PAGE = 8  # rows from the top of the page within which the cursor goes up and
 class Watched:
     """An app and the moments when it wrote to the terminal."""
 
-    def __init__(self, app: App[Any]) -> None:
+    def __init__(self, app: App[Any], calm: float) -> None:
         self.app = app
+        self.calm = calm
         self.displays: list[tuple[float, float]] = [(0.0, 0.0)]  # by the clock, by the processor time of this thread
         setattr(app, "post_display_hook", self._note)  # noqa: B010  # Textual calls it at the end of _display, for tests
 
@@ -43,8 +44,8 @@ class Watched:
         self.displays.append((perf_counter(), thread_time()))
 
     async def quiet(self, seconds: float) -> None:
-        """Wait until nothing has been displayed for so long."""
-        start = perf_counter()
+        """Wait until nothing has been displayed for so long, as calm as it is to be."""
+        start, seconds = perf_counter(), seconds * self.calm
         while (left := max(start, self.displays[-1][0]) + seconds - perf_counter()) > 0:
             await asyncio.sleep(left)
 
@@ -77,9 +78,9 @@ class Watched:
         return {"page": page, "scroll": [await self.press("down") for _ in range(count)]}
 
 
-def driven(app: App[Any], ready: Callable[[], bool], first_keys: str, count: int, out: Path) -> None:
+def driven(app: App[Any], ready: Callable[[], bool], first_keys: str, count: int, calm: float, out: Path) -> None:
     """Run the app, press the keys, leave the times in `out`."""
-    watched = Watched(app)
+    watched = Watched(app, calm)
 
     async def drive() -> None:
         deadline = perf_counter() + PATIENCE
@@ -106,16 +107,16 @@ def driven(app: App[Any], ready: Callable[[], bool], first_keys: str, count: int
 def main() -> None:
     """As the arguments say."""
     kind, *arguments = sys.argv[1:]
+    count, calm, out = int(arguments[-3]), float(arguments[-2]), Path(arguments[-1])
     if kind == "table":
-        rows, count, out = int(arguments[0]), int(arguments[1]), Path(arguments[2])
-        driven(ListApp(rows), lambda: True, "", count, out)
+        driven(ListApp(int(arguments[0])), lambda: True, "", count, calm, out)
         return
-    folder, pane, count, out = Path(arguments[0]), arguments[1], int(arguments[2]), Path(arguments[3])
+    folder, pane = Path(arguments[0]), arguments[1]
     office = open_office(folder)
     first_keys = "" if pane == "1" else pane  # the clients have the focus from the start
     app = KsefTui(office, operator_named(office, LOGIN))
     try:
-        driven(app, lambda: bool(app.main.clients.list.ids and app.main.queue.list.ids), first_keys, count, out)
+        driven(app, lambda: bool(app.main.clients.list.ids and app.main.queue.list.ids), first_keys, count, calm, out)
     finally:
         app.leave_nothing()
 

@@ -39,11 +39,11 @@ def live(scale: Scale) -> list[Figure]:
         for screen in screens:
             screen.until(FIRST_CLIENT)
             screen.press(b"2")
-        wait_for_rest(screens)
+        wait_for_rest(screens, scale.calm)
         ids = big_office.waiting_ids(office.db, 4)
-        held = [_seen(screens, office, operator, ids[n % 4]) for n in range(scale.changes)]
-        by_command = [_seen_command(office, place, screens, ids[0]) for _ in range(scale.commands)]
-        came = [_seen_new(office, operator, screens, n) for n in range(scale.changes)]
+        held = [_seen(screens, office, operator, ids[n % 4], scale.calm) for n in range(scale.changes)]
+        by_command = [_seen_command(office, place, screens, ids[0], scale.calm) for _ in range(scale.commands)]
+        came = [_seen_new(office, operator, screens, n, scale.calm) for n in range(scale.changes)]
     return [
         _figure(f"a change by another process on two screens, {scale.big}", held),
         _figure("a change by the command line on two screens", by_command),
@@ -56,10 +56,10 @@ def _figure(what: str, times: Sequence[float]) -> Figure:
     return Figure(f"{what}, longest", max(times), "ms", 100.0, POLL, BUDGET, note)
 
 
-def wait_for_rest(screens: Sequence[Terminal]) -> None:
+def wait_for_rest(screens: Sequence[Terminal], calm: float) -> None:
     """Until none of the screens writes."""
     for screen in screens:
-        screen.bytes_until_quiet(0.6)
+        screen.bytes_until_quiet(0.6 * calm)
     time.sleep(random.random() / 10)  # so that the change meets any phase of the screens' polling
 
 
@@ -72,20 +72,20 @@ def _hold(office: Office, operator: Operator, invoice_id: int) -> None:
         raise RuntimeError(f"the change was refused: {result.refused}")
 
 
-def _seen(screens: Sequence[Terminal], office: Office, operator: Operator, invoice_id: int) -> float:
+def _seen(screens: Sequence[Terminal], office: Office, operator: Operator, invoice_id: int, calm: float) -> float:
     """Milliseconds from the end of the change (its commit) to the first bytes on the last screen."""
-    wait_for_rest(screens)
+    wait_for_rest(screens, calm)
     before = perf_counter()
     _hold(office, operator, invoice_id)
     committed = perf_counter()
     return max(0.0, max(screen.first_after(before) for screen in screens) - committed) * 1000
 
 
-def _seen_new(office: Office, operator: Operator, screens: Sequence[Terminal], n: int) -> float:
+def _seen_new(office: Office, operator: Operator, screens: Sequence[Terminal], n: int, calm: float) -> float:
     """The same for an import, until the number of the invoice is on the last screen."""
     for screen in screens:
         screen.press(HOME)  # a list keeps the row under its cursor in sight, so new ones may come above the page
-    wait_for_rest(screens)
+    wait_for_rest(screens, calm)
     row = office.db.row("SELECT id, nip, name FROM client WHERE office = 0 ORDER BY id LIMIT 1")
     assert row is not None
     number = f"NOWA/{datetime.now(UTC):%H%M%S}/{n:02d}"
@@ -106,9 +106,9 @@ def _seen_new(office: Office, operator: Operator, screens: Sequence[Terminal], n
     return max(0.0, max(screen.until(number) for screen in screens) - committed) * 1000
 
 
-def _seen_command(office: Office, place: Path, screens: Sequence[Terminal], invoice_id: int) -> float:
+def _seen_command(office: Office, place: Path, screens: Sequence[Terminal], invoice_id: int, calm: float) -> float:
     """The same for the command line; the moment of its commit is watched for in the database."""
-    wait_for_rest(screens)
+    wait_for_rest(screens, calm)
     committed = _Commit(office)
     state = office.db.value("SELECT state FROM invoice WHERE id = ?", (invoice_id,))
     act = "release" if state == "held" else "hold"

@@ -18,6 +18,7 @@ class Scale:
     start_office: Size
     small: Size
     big: Size
+    calm: float  # how long a terminal must be silent, in the times that are sure on a busy machine
     starts: int  # runs of each program
     keys: int  # presses of each kind
     steps: int  # steps of the cursor whose bytes are counted
@@ -57,7 +58,7 @@ class Scale:
 def full() -> Scale:
     """The sizes of design §11."""
     return Scale(
-        start_office=Size(500, 100_000), small=Size(500, 1_000), big=Size(5_000, 1_000_000), starts=7, keys=40, steps=20,
+        start_office=Size(500, 100_000), small=Size(500, 1_000), big=Size(5_000, 1_000_000), calm=1.0, starts=7, keys=40, steps=20,
         pages=20,
         rest=20.0, changes=20, commands=5, documents=2_000, interactive=30, clients=10, each=30,
     )  # fmt: skip
@@ -66,7 +67,7 @@ def full() -> Scale:
 def small() -> Scale:
     """A few seconds: only whether everything works."""
     return Scale(
-        start_office=Size(20, 100), small=Size(60, 300), big=Size(80, 1_000), starts=1, keys=2, steps=2, pages=1, rest=0.5,
+        start_office=Size(20, 100), small=Size(60, 300), big=Size(80, 1_000), calm=0.2, starts=1, keys=2, steps=2, pages=1, rest=0.5,
 
         changes=2, commands=1, documents=20, interactive=3, clients=2, each=2,
     )  # fmt: skip

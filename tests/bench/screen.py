@@ -79,7 +79,7 @@ def keys(scale: Scale) -> list[Figure]:
 def _keyed(scale: Scale, *what: str) -> dict[str, list[tuple[float, float, float]]]:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         out = Path(folder) / "times.json"
-        with Terminal("tests.bench.keyed", *what, str(scale.keys), str(out)) as terminal:
+        with Terminal("tests.bench.keyed", *what, str(scale.keys), str(scale.calm), str(out)) as terminal:
             if terminal.wait() != 0:
                 raise RuntimeError(terminal.text()[-2000:])
         found: dict[str, list[tuple[float, float, float]]] = json.loads(out.read_text())
@@ -90,13 +90,13 @@ def wire(scale: Scale) -> list[Figure]:
     """Bytes to the terminal for one step of the cursor."""
     with Terminal("tests.bench.bare", "list", "1000") as terminal:
         terminal.until(bare.FIRST_ROW)
-        base = _bytes_of_steps(terminal, scale.steps)
+        base = _bytes_of_steps(terminal, scale)
     figures = []
     with big_office.somebody_sends(scale.big_place()), Terminal(*program(scale.big_place())) as terminal:
         terminal.until(FIRST_CLIENT)
         for pane, name in PANES.items():
             terminal.press(pane.encode())
-            steps = _bytes_of_steps(terminal, scale.steps)
+            steps = _bytes_of_steps(terminal, scale)
             for kind, limit in (("in page", 500), ("scrolling", 6_000)):
                 what = f"bytes for a cursor move at 80×24, {name}, {kind}, most of {scale.steps}"
                 note = f"median {median(steps[kind]):.0f}"
@@ -104,34 +104,34 @@ def wire(scale: Scale) -> list[Figure]:
     return figures
 
 
-def _bytes_of_steps(terminal: Terminal, count: int) -> dict[str, list[int]]:
-    terminal.bytes_until_quiet(0.5)
-    steps = {"in page": [_bytes(terminal, UP if n // 4 % 2 else DOWN) for n in range(count)]}
+def _bytes_of_steps(terminal: Terminal, scale: Scale) -> dict[str, list[int]]:
+    terminal.bytes_until_quiet(0.6 * scale.calm)
+    steps = {"in page": [_bytes(terminal, UP if n // 4 % 2 else DOWN, scale.calm) for n in range(scale.steps)]}
     for key in (PAGE_DOWN, PAGE_DOWN):
-        _bytes(terminal, key)
-    steps["scrolling"] = [_bytes(terminal, DOWN) for _ in range(count)]
+        _bytes(terminal, key, scale.calm)
+    steps["scrolling"] = [_bytes(terminal, DOWN, scale.calm) for _ in range(scale.steps)]
     return steps
 
 
-def _bytes(terminal: Terminal, key: bytes) -> int:
-    terminal.bytes_until_quiet(0.25)
+def _bytes(terminal: Terminal, key: bytes, calm: float) -> int:
+    terminal.bytes_until_quiet(0.1 * calm)
     start = time.perf_counter()
     terminal.press(key)
     terminal.first_after(start)
-    return sum(len(data) for _, data in terminal.bytes_until_quiet(0.25, start))
+    return sum(len(data) for _, data in terminal.bytes_until_quiet(0.3 * calm, start))
 
 
 def memory(scale: Scale) -> list[Figure]:
     """One screen after some use, its worker apart."""
     pages = [PAGE_DOWN] * scale.pages
     with Terminal("tests.bench.bare", "empty") as terminal:
-        terminal.bytes_until_quiet(1.0)
+        terminal.bytes_until_quiet(scale.calm)
         empty_rss, empty_pss = memory_mb(terminal.pid)
     with big_office.somebody_sends(scale.big_place()), Terminal(*program(scale.big_place())) as terminal:
         terminal.until(FIRST_CLIENT)
         for key in (END, HOME, *pages, b"2", END, HOME, *pages, b"\r", b"\x1b"):
             terminal.press(key)
-            terminal.bytes_until_quiet(0.3)
+            terminal.bytes_until_quiet(0.3 * scale.calm)
         rss, pss = memory_mb(terminal.pid)
     return [
         Figure(f"memory of one TUI, RSS, {scale.big}", rss, "MB", empty_rss, "MB empty app", Budget(80)),
@@ -143,20 +143,21 @@ def idle(scale: Scale) -> list[Figure]:
     """A screen that nobody touches, between two full minutes."""
     with Terminal("tests.bench.bare", "list") as terminal:
         terminal.until(bare.FIRST_ROW)
-        base, _ = _rest(terminal, scale.rest)
+        base, _ = _rest(terminal, scale)
     with big_office.somebody_sends(scale.big_place()), Terminal(*program(scale.big_place())) as terminal:
         terminal.until(FIRST_CLIENT)
         terminal.press(b"2")
-        busy, written = _rest(terminal, scale.rest)
+        busy, written = _rest(terminal, scale)
     return [
         Figure(f"idle TUI, {scale.rest:.0f} s", busy, "% of a core", base, "% bare Textual list", Budget(1.0)),
         Figure("bytes to the terminal meanwhile", written, "B", budget=Budget(0)),
     ]
 
 
-def _rest(terminal: Terminal, seconds: float) -> tuple[float, int]:
+def _rest(terminal: Terminal, scale: Scale) -> tuple[float, int]:
     """Percent of a core and bytes written while nothing happens."""
-    terminal.bytes_until_quiet(1.0)
+    terminal.bytes_until_quiet(scale.calm)
+    seconds = scale.rest
     second = datetime.now().second  # noqa: DTZ005  # the minute is the same in all zones that matter
     if second + seconds > 57:
         time.sleep(63 - second)
