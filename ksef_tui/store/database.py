@@ -143,12 +143,16 @@ def open_database(path: Path) -> Database:
     Any number of processes may do this at once: the schema is changed under a lock of the file system, which
     ends with its process, and in one exclusive transaction. Raises Problem, also for a database of a newer program.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     database = Database(path)
     try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists() or _version(database) != len(STEPS):
             with _file_lock(path.with_name(path.name + ".lock")):
                 _bring_up_to_date(database)
+    except OSError as error:
+        database.close()
+        why = "brak praw do katalogu" if isinstance(error, PermissionError) else error.strerror
+        raise Problem("cannot_open", f"Nie można otworzyć bazy danych w {path.parent}: {why}.") from error
     except BaseException:
         database.close()
         raise

@@ -169,6 +169,16 @@ async def test_weather_is_not_a_denial(house: House, trouble: str):
     assert house.auth(client)["state"] == "active"
 
 
+@pytest.mark.parametrize("code", [21115, 460])
+async def test_f41_a_certificate_that_ksef_cannot_check_fails_and_may_be_tried_again(house: House, code: int):
+    client = house.client(*BOTH)
+    house.ministry.fault("certificate_check_down", times=1, params={"code": code})
+    row = await house.authorise(client)
+    assert (row["state"], row["reason_code"]) == ("failed", str(code))
+    assert row["reason"]
+    assert (await house.authorise(client))["state"] == "active"
+
+
 @pytest.mark.parametrize("template", ["^/v2/auth/xades", "^/v2/auth/token/redeem"])
 async def test_a_lost_answer_of_a_login_is_never_repeated_by_itself(house: House, template: str):
     """F9, F24: redeem works once; after a lost answer only a new authentication helps."""

@@ -96,12 +96,8 @@ async def test_rule_5_without_the_right_to_look_it_stays_unknown_and_says_which_
 
 async def test_f8_440_that_names_its_own_session_is_not_believed(house: House):
     """Reported in practice: the copy's own session as the session of the original."""
-    client, invoice_id, original, _ = await sent_elsewhere(house, "InvoiceWrite")
-    await house.work_until(lambda: "InvoiceRead" in house.invoice(invoice_id)["reason"])
-    own = house.db.value("SELECT reference FROM session")
-    house.edit("UPDATE invoice SET original_session = ?, next_look = NULL", own)
-    house.ministry.grant(client.nip, house.nip, "InvoiceRead")
-    house.edit("UPDATE authorization SET access_until = NULL")
+    house.ministry.fault("duplicate_wrong_session", times=1)
+    _, invoice_id, original, _ = await sent_elsewhere(house)
     await house.work()
     row = house.invoice(invoice_id)
     assert (row["state"], row["ksef_number"], row["upo"]) == ("accepted", original, "unavailable")
@@ -113,7 +109,7 @@ async def test_f8_440_that_names_its_own_session_is_not_believed(house: House):
 
 async def test_f45_a_page_instead_of_the_receipt_is_not_kept_and_asked_for_again(house: House):
     client = await house.ready_client()
-    house.ministry.fault("upo_html", times=2)
+    house.ministry.fault("upo_html", times=1)
     [invoice_id] = house.approved(client)
     await house.work()
     row = house.invoice(invoice_id)
@@ -163,3 +159,11 @@ async def test_a_receipt_is_kept_byte_for_byte_and_exported_under_the_number(hou
     assert hashlib.sha256(file.read_bytes()).hexdigest() == row["upo_sha256"]
     [exported] = exporting.export_invoices(house.office, house.admin, [invoice_id], house.folder / "faktury")
     assert hashlib.sha256(exported.read_bytes()).hexdigest() == row["sha256"]
+
+
+async def test_f17_a_receipt_that_is_stored_later_than_the_number_is_waited_for(house: House):
+    client = await house.ready_client()
+    house.ministry.fault("storage_late", times=1, params={"ms": 1500})
+    [invoice_id] = house.approved(client)
+    await house.work()
+    assert (house.invoice(invoice_id)["state"], house.invoice(invoice_id)["upo"]) == ("accepted", "saved")

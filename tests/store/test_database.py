@@ -6,7 +6,9 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -118,13 +120,30 @@ def test_a_full_disk_is_one_polish_sentence_and_loses_nothing(db: Database):
     assert db.value("SELECT state FROM invoice WHERE id = ?", (before,)) == "waiting"
 
 
+def as_nobody(script: str, path: Path) -> list[str]:
+    """What the script says when somebody runs it who has no rights: root may write everywhere."""
+    done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, timeout=30)
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+@pytest.fixture
+def world_folder() -> Iterator[Path]:
+    """A folder that everybody reaches; those of pytest are the user's own."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+        folder.chmod(0o755)
+
+
 READ_ONLY = """
 import os, sys
 from pathlib import Path
 from ksef_tui.domain.problems import Problem
 from ksef_tui.store.database import open_database
 if os.getuid() == 0:
-    os.setuid(65534)  # root may write everywhere, so the question is asked by somebody who may not
+    os.setuid(65534)
 try:
     db = open_database(Path(sys.argv[1]))
     print(db.value("SELECT count(*) FROM client"))
@@ -143,24 +162,27 @@ except Problem as problem:
     ],
     ids=["file", "folder too"],
 )
-def test_a_read_only_database_is_one_polish_sentence(tmp_path: Path, folder_mode: int, answer: list[str]):
-    folder = tmp_path / "shut"
-    database = open_database(folder / "office.db")
+def test_a_read_only_database_is_one_polish_sentence(world_folder: Path, folder_mode: int, answer: list[str]):
+    path = world_folder / "office.db"
+    database = open_database(path)
     furnish(database)
     database.close()
-    (folder / "office.db").chmod(0o444)
-    folder.chmod(folder_mode)
-    for parent in (tmp_path, *tmp_path.parents[:2]):
-        parent.chmod(0o755)
-    done = subprocess.run(
-        [sys.executable, "-c", READ_ONLY, str(folder / "office.db")], capture_output=True, text=True, timeout=30
-    )
-    folder.chmod(0o755)
-    assert done.stderr == ""
-    assert done.stdout.splitlines() == answer
-    again = open_database(folder / "office.db")
+    path.chmod(0o444)
+    world_folder.chmod(folder_mode)
+    assert as_nobody(READ_ONLY, path) == answer
+    world_folder.chmod(0o755)
+    again = open_database(path)
     assert again.value("SELECT count(*) FROM client") == 2
     again.close()
+
+
+@pytest.mark.parametrize("place", ["office.db", "new/office.db"], ids=["folder", "folder that cannot be made"])
+def test_a_folder_that_is_shut_is_one_polish_sentence(world_folder: Path, place: str):
+    world_folder.chmod(0o000)
+    answer = as_nobody(READ_ONLY, world_folder / place)
+    assert answer == [
+        f"cannot_open Nie można otworzyć bazy danych w {(world_folder / place).parent}: brak praw do katalogu."
+    ]
 
 
 def test_a_database_of_a_newer_program_is_refused_and_left_alone(tmp_path: Path):
