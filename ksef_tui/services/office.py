@@ -95,7 +95,10 @@ def init(
     nip = parse_nip(nip)
     name = checked_name(name)
     resolve(environment, api_url)
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Problem("bad_folder", f"Nie można założyć katalogu {data_dir}: {error.strerror}.") from error
     if database_path(data_dir).exists():
         with_office = open_database(database_path(data_dir))
         known = offices.office(with_office)

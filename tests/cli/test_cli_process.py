@@ -185,3 +185,13 @@ def test_a_password_is_asked_for_at_a_terminal_without_echo(house: House, tmp_pa
     assert os.waitstatus_to_exitcode(status) == 0, seen
     assert b"haslo" not in seen
     assert house.db.value("SELECT label FROM identity") == "pieczec"
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path):
+    (tmp_path / "plik").write_bytes(b"")
+    done = process(
+        "--data-dir", str(tmp_path / "plik" / "biuro"), "init", "--environment", "sandbox", "--nip", "5260250274", "--name", "Biuro"
+    )  # fmt: skip
+    assert done.returncode == 1
+    [line] = done.stderr.decode().splitlines()
+    assert line.startswith("Nie można założyć katalogu")
