@@ -273,14 +273,16 @@ async def carry_out(office: Office, client_id: int, *, patience: float, tell: Ca
             if lease is None:
                 await asyncio.sleep(LOOK_EVERY)
                 continue
-            await _intent_once(worker, client_id, polls, lease)
+            pause = await _intent_once(worker, client_id, polls, lease)
             if tell is not None:
                 tell()
+            await asyncio.sleep(min(pause, max(0.0, end - loop.time())))  # KSeF may ask for a longer wait than we have
     finally:
         await worker.api.aclose()
 
 
-async def _intent_once(worker: Worker, client_id: int, polls: Polls, lease: leases.Lease) -> None:
+async def _intent_once(worker: Worker, client_id: int, polls: Polls, lease: leases.Lease) -> float:
+    """One attempt; seconds until the next one makes sense, if the intent is still there."""
     row = offices.client(worker.office.db, client_id)
     assert row is not None
     mine = Doing(lease)
@@ -288,11 +290,14 @@ async def _intent_once(worker: Worker, client_id: int, polls: Polls, lease: leas
     token = doing.set(mine)
     try:
         await login.carry_out_intent(turn)
+    except NotNow as wait:
+        turn.come_back(wait.seconds)
+    except LeaseLost:  # another process took over: it does the work now
+        turn.come_back(LOOK_EVERY)
     finally:
         doing.reset(token)
         leases.release(worker.office.db, mine.lease or lease)
-    if turn.next_in is not None:
-        await asyncio.sleep(turn.next_in)
+    return turn.next_in or 0.0
 
 
 def anything_moves(office: Office) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 from support.companies import new_pesel, person, seal
@@ -14,6 +15,8 @@ from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Role
 from ksef_tui.domain.secret import Secret
 from ksef_tui.services import authorising, client_views, contract, identities
+from ksef_tui.services.worker import carry_out
+from ksef_tui.store import limits
 
 PAST = "2026-01-01T00:00:00.000Z"
 
@@ -355,3 +358,20 @@ async def test_what_the_operator_cannot_ask(house: House):
     with pytest.raises(Problem) as caught:
         authorising.check(house.office, house.admin, client.id)
     assert caught.value.code == "runs_already"
+
+
+@pytest.mark.parametrize("intent", ["login", "revoke"])
+async def test_a_wait_that_ksef_asks_for_is_not_longer_than_the_patience_of_who_waits(house: House, intent: str):
+    """A command waits minutes, KSeF may ask for 45 (F35): the intent stays, the command says so."""
+    client = await house.ready_client()
+    if intent == "login":
+        house.ministry.fault("rate_limited", params={"retry_after": 2700}, match={"path": "^/v2/auth"})
+        authorising.check(house.office, house.admin, client.id)
+    else:
+        with house.db.write() as connection:
+            limits.block(connection, client.nip, "other:auth.end_current", datetime.now(UTC).timestamp() + 2700)
+        authorising.revoke(house.office, house.admin, client.id)
+    with pytest.raises(Problem) as caught:
+        await carry_out(house.office, client.id, patience=0.3)
+    assert caught.value.code == "timeout"
+    assert house.auth(client)["intent"] != ""
