@@ -17,7 +17,7 @@ from support.strangers import Stranger
 
 from ksef_tui.compose import open_office
 from ksef_tui.domain.problems import Problem
-from ksef_tui.services import authorising, clients, invoice_views
+from ksef_tui.services import approving, authorising, clients, invoice_views
 from ksef_tui.services.worker import Worker, anything_moves
 from ksef_tui.store import leases
 
@@ -114,14 +114,25 @@ async def test_two_workers_share_the_work_and_send_nothing_twice(house: House):
 
 async def test_what_another_process_approves_is_sent_by_a_running_worker(house: House):
     client = await house.ready_client()
-    ids: list[int] = []
+    ids = house.bring(client, papers.invoice(client.nip))
+    screen = open_office(house.folder)
 
-    def approved_meanwhile() -> bool:
-        if not ids:
-            ids.extend(house.approved(client))
-        return house.states(ids) == ["accepted"]
+    def presence() -> bool:
+        return bool(leases.holders(house.db, "worker:"))
 
-    await house.work_until(approved_meanwhile)
+    worker = Worker(house.office)
+    run = asyncio.create_task(worker.run())
+    async with asyncio.timeout(30):
+        while not presence():
+            await asyncio.sleep(0.01)
+        assert approving.approve(screen, house.admin, ids).done == 1
+        while house.invoice(ids[0])["upo"] != "saved":
+            await asyncio.sleep(0.02)
+    worker.stop()
+    await run
+    screen.close()
+    assert house.states(ids) == ["accepted"]
+    assert not presence()
 
 
 async def test_leases_are_given_back_and_presence_ends_with_the_worker(house: House):
