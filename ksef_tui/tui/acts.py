@@ -13,6 +13,7 @@ from ksef_tui.domain.actions import ACTIONS, Action, Danger, Pane, Situation
 from ksef_tui.domain.authorizations import AUTH_BADGES
 from ksef_tui.domain.invoices import INVOICE_BADGES, InvoiceState
 from ksef_tui.domain.problems import Problem
+from ksef_tui.domain.reasons import os_reason
 from ksef_tui.domain.secret import Secret
 from ksef_tui.domain.times import warsaw
 from ksef_tui.services import approving, authorising, client_views, clients, identities, invoice_views
@@ -410,7 +411,7 @@ def _read_small(path: str) -> bytes:
         with Path(path.strip()).expanduser().open("rb") as file:
             data = file.read(KEY_FILE_BYTES + 1)
     except OSError as error:
-        raise Problem("unreadable_file", f"Nie można odczytać pliku {path.strip()}: {error.strerror}.") from error
+        raise Problem("unreadable_file", f"Nie można odczytać pliku {path.strip()}: {os_reason(error)}.") from error
     if len(data) > KEY_FILE_BYTES:
         raise Problem("file_too_big", f"Plik {path.strip()} jest za duży jak na certyfikat albo klucz.")
     return data

@@ -233,12 +233,12 @@ def _goods(details: InvoiceDetails, width: int) -> list[Line]:
     )
     lines: list[Line] = [(), ((heading, "dim"),)]
     for item in details.lines:
-        quantity = f"{clean(item.quantity)} {clean(item.unit)}"
+        quantity = f"{clean(item.quantity).replace('.', ',')} {clean(item.unit)}"
         lines.append(
             (
                 (fit(clean(item.name), name), "text"),
                 (fit(quantity, 12, right=True), "dim"),
-                (fit(clean(item.net), 16, right=True), "text"),
+                (fit(clean(item.net).replace(".", ","), 16, right=True), "text"),
                 (fit(clean(item.rate), 8, right=True), "dim"),
             )
         )

@@ -129,4 +129,5 @@ class LineView(Toned, ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         index = y + self.scroll_offset.y
-        return self.strip(self.lines[index] if index < len(self.lines) else (), self.size.width)
+        width = self.scrollable_content_region.width
+        return self.strip(self.lines[index] if index < len(self.lines) else (), width)

@@ -156,8 +156,8 @@ def client_lit(width: int) -> int:
 
 
 def _client_widths(width: int) -> tuple[int, int]:
-    count = 10 if width >= 42 else 4
-    word = min(20, max(12, width * 38 // 100))
+    count = 10 if width >= 50 else 4
+    word = min(21, max(12, width * 40 // 100))
     return min(40, width - word - count - 6), count
 
 
@@ -188,18 +188,18 @@ class Columns:
     @property
     def lit(self) -> int:
         """How much of a row the cursor lights: all but the state and the hint."""
-        return 1 + sum(w + 1 for w in (self.time, self.client, self.number, self.buyer, self.day, self.gross) if w) - 1
+        return 1 + sum(w + 1 for w in (self.time, self.client, self.number, self.buyer, self.day, self.gross) if w)
 
 
 def queue_columns(width: int, one_client: bool) -> Columns:
     """Which columns fit; the narrower the window, the fewer (the mark takes one cell, each column one blank)."""
     room = width - 1
-    if room < 90:
-        rest = room - 6 - 13
+    if room < 86:
+        rest = room - 6 - 14
         number = min(20, max(12, rest * 30 // 100))
         other = min(20, rest * 25 // 100)  # the client, or the buyer where there is one client only
         state = rest - number - other - 2
-        return Columns(5, 0 if one_client else other, number, other if one_client else 0, 0, 12, state, 0)
+        return Columns(5, 0 if one_client else other, number, other if one_client else 0, 0, 13, state, 0)
     buyer = 0 if room < 112 and not one_client else min(28, room // 7)
     day = 6 if room >= 112 else 0
     client = 0 if one_client else min(28, max(15, room // 7))
@@ -329,9 +329,6 @@ def header(look: Look, view: HeaderView, person: str, now: datetime, width: int)
     left: Line = ((f" {clean(view.environment_label)} ", "badge"),)
     if view.exercise:
         left += ((" ĆWICZENIE ", "wait"),)
-    if view.alarm:
-        alarm = f" ▲ {clean(view.alarm)}"
-        return (*left, (fit(alarm, max(0, width - width_of(left) - 7)), "bad"), (f" {local:%H:%M} ", "bar"))
     ksef = {"works": "good", "trouble": "bad", "silent": "bad"}.get(view.ksef, "quiet")
     sending = {"on": "good", "paused": "wait"}.get(view.sending, "bad")
     dot = "●"
@@ -343,5 +340,10 @@ def header(look: Look, view: HeaderView, person: str, now: datetime, width: int)
         (fit(name, min(cell_len(name), 20)) + "  ", "bar"),
         (f"{when} ", "bar"),
     )
+    if view.alarm:
+        alarm = f" ▲ {clean(view.alarm)}"
+        if width_of(left) + cell_len(alarm) + width_of(right) > width:
+            right = ((f" {local:%H:%M} ", "bar"),)
+        return (*left, (fit(alarm, max(0, width - width_of(left) - width_of(right))), "bad"), *right)
     room = max(0, width - width_of(left) - width_of(right) - 2)
     return (*left, (" ", "bar"), (fit(clean(view.office_name), room) + " ", "strong"), *right)

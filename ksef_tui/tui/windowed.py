@@ -117,6 +117,11 @@ class WindowList(Toned, ScrollView, Generic[Row], can_focus=True):
         top = self.scroll_offset.y
         return range(top, min(top + self.size.height, len(self.ids)))
 
+    @property
+    def row_width(self) -> int:
+        """Cells of a row: what the scrollbar leaves; its place is kept free, so that rows do not jump."""
+        return self.scrollable_content_region.width
+
     def visible_rows(self) -> list[Row]:
         """The rows on the screen that have been read."""
         return [self._rows[self.ids[index]] for index in self.window if self.ids[index] in self._rows]
@@ -130,7 +135,7 @@ class WindowList(Toned, ScrollView, Generic[Row], can_focus=True):
         self.ids = ids
         self.cursor = 0 if following or keep is None else _place(ids, keep, old_cursor)
         self._forget_marks(ids)
-        self.virtual_size = Size(self.scrollable_content_region.width, len(ids))
+        self.virtual_size = Size(self.row_width, len(ids))
         if old_top and not following:
             self.scroll_to(y=max(0, old_top + self.cursor - old_cursor), animate=False)
         self._reveal()
@@ -163,7 +168,7 @@ class WindowList(Toned, ScrollView, Generic[Row], can_focus=True):
 
     def redraw(self) -> None:
         """Draw the visible rows anew and repaint the cells that differ."""
-        width = self.size.width
+        width = self.row_width
         for index in self.window:
             row = self._rows.get(self.ids[index])
             old = self._drawn.get(index)
@@ -285,7 +290,7 @@ class WindowList(Toned, ScrollView, Generic[Row], can_focus=True):
 
     def on_resize(self, event: events.Resize) -> None:
         self._drawn.clear()
-        self.virtual_size = Size(self.scrollable_content_region.width, len(self.ids))
+        self.virtual_size = Size(self.row_width, len(self.ids))
         self._reveal()
 
     def on_focus(self) -> None:
@@ -295,10 +300,10 @@ class WindowList(Toned, ScrollView, Generic[Row], can_focus=True):
         self._refresh_lit(self.cursor)
 
     def _refresh_lit(self, index: int) -> None:
-        self.refresh(Region(0, index - self.scroll_offset.y, self._lit(self.size.width), 1))
+        self.refresh(Region(0, index - self.scroll_offset.y, self._lit(self.row_width), 1))
 
     def render_line(self, y: int) -> Strip:
-        width = self.size.width
+        width = self.row_width
         index = y + self.scroll_offset.y
         if index >= len(self.ids):
             empty = self.empty_lines if not self.ids else ()

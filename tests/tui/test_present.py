@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -10,12 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from ksef_tui.domain.authorizations import AuthState
 from ksef_tui.domain.invoices import InvoiceState, UpoState
-from ksef_tui.services.views import HeaderView, QueueRow
+from ksef_tui.services.views import ClientRow, HeaderView, QueueRow
 from ksef_tui.tui.lines import changed_cells
 from ksef_tui.tui.present import (
+    Line,
     Look,
     clean,
+    client_lit,
+    client_row,
     clock,
     fit,
     frame_bottom,
@@ -115,6 +120,22 @@ def test_a_queue_row_fills_its_width_whatever_is_in_it(width: int, one_client: b
     ):
         line = queue_row(Look(), found, columns, marked=True, now=NOW)
         assert width_of(line) == width
+        assert columns.lit in ends(line)
+
+
+@pytest.mark.parametrize("width", [40, 43, 52, 62, 78, 120])
+def test_a_client_row_fills_its_width_and_the_cursor_ends_at_a_column(width: int) -> None:
+    found = ClientRow(
+        1, "5265877635", HOSTILE * 2, False, AuthState.NO_PERMISSION, "klient nie nadał", 12, 3, 0, paused=True
+    )
+    line = client_row(Look(), found, width)
+    assert width_of(line) == width
+    assert client_lit(width) in ends(line)
+
+
+def ends(line: Line) -> list[int]:
+    """Where the spans of a line end: a cursor that ended elsewhere would leave a lit cell behind."""
+    return list(itertools.accumulate(cell_len(text) for text, _ in line))
 
 
 def test_the_recall_window_is_counted_down_and_then_the_hint_of_the_row_returns() -> None:

@@ -51,12 +51,12 @@ class Choices(Toned, ScrollView, can_focus=True):
     def offer(self, choices: Sequence[Choice]) -> None:
         """Other choices, from the first."""
         self.choices, self.cursor = choices, 0
-        self.virtual_size = Size(self.size.width, len(choices))
+        self.virtual_size = Size(self.scrollable_content_region.width, len(choices))
         self.scroll_to(y=0, animate=False)
         self.refresh()
 
     def on_mount(self) -> None:
-        self.virtual_size = Size(self.size.width, len(self.choices))
+        self.virtual_size = Size(self.scrollable_content_region.width, len(self.choices))
 
     def on_resize(self, event: events.Resize) -> None:
         self.virtual_size = Size(self.scrollable_content_region.width, len(self.choices))
@@ -83,7 +83,7 @@ class Choices(Toned, ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         index = y + self.scroll_offset.y
-        width = self.size.width
+        width = self.scrollable_content_region.width
         if index >= len(self.choices):
             return self.strip((), width)
         choice = self.choices[index]
