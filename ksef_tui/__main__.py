@@ -5,7 +5,7 @@ from __future__ import annotations
 
 def main() -> None:
     """Run the command line."""
-    from ksef_tui.cli.main import program
+    from ksef_tui.cli.shared import program
 
     program()
 

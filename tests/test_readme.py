@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ksef_tui.cli.main import program
+from ksef_tui.cli.shared import program
 from ksef_tui.domain.actions import markdown_table
 
 ROOT = Path(__file__).parent.parent
@@ -28,7 +28,9 @@ def test_every_command_is_named() -> None:
     text = re.search(r"```\ndemo · (.*?)```", README, re.S)
     assert text
     words = set(re.findall(r"[a-z]+", "demo " + text[1]))
-    for name, command in program.commands.items():
+    context = click.Context(program)
+    for name in program.list_commands(context):
+        command = program.get_command(context, name)
         assert name in words, name
         if isinstance(command, click.Group):
             assert set(command.commands) <= words, name

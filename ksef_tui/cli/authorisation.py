@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Sequence
 
 import click
@@ -17,6 +16,7 @@ from ksef_tui.cli.shared import (
     program,
     show,
     show_one,
+    stdin_line,
 )
 from ksef_tui.domain.secret import Secret
 
@@ -48,7 +48,7 @@ def auth_start(context: Context, nip: str, label: str | None, token_stdin: bool,
     if label:
         authorising.start_with_identity(office, operator, client_id, identities.named(office, label)["id"])
     else:
-        authorising.start_with_token(office, operator, client_id, Secret(sys.stdin.readline().strip()))
+        authorising.start_with_token(office, operator, client_id, Secret(stdin_line().strip()))
     end_with_status(context, [client_id], no_wait, as_json)
 
 
@@ -121,6 +121,7 @@ def end_with_status(
         show(rows, as_json, client_line)
     else:
         show_one(rows[0], as_json, client_line)
-    bad = [row for row in rows if row["status"] not in ("active", "expiring")]
+    # KSeF not asked is not KSeF agreeing: what stands is yesterday's answer
+    bad = [row for row in rows if row["status"] not in ("active", "expiring") or row["reason_code"] == "unreachable"]
     if bad and not no_wait:
         fail(" ".join(row["reason"] or f"{row['name']}: {row['status']}" for row in bad[:3]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
@@ -16,6 +15,8 @@ from ksef_tui.cli.shared import (
     read_file,
     show,
     show_one,
+    someone_types,
+    stdin_line,
 )
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.secret import Secret
@@ -96,12 +97,12 @@ def identity_add(
         raise click.UsageError("Podaj --certificate i --key, albo --pkcs12.")
     main_file = pkcs12 or certificate
     assert main_file is not None
-    password = Secret(sys.stdin.readline().rstrip("\r\n")) if password_stdin else None
+    password = Secret(stdin_line()) if password_stdin else None
     certificate_bytes, key_bytes = read_file(main_file), read_file(key_file) if key_file else None
     try:
         identities.add(context.office, context.operator, label, certificate_bytes, key_bytes, password)
     except Problem as problem:
-        if problem.code != "wrong_password" or password_stdin or not sys.stdin.isatty():
+        if problem.code != "wrong_password" or password_stdin or not someone_types():
             raise
         typed = Secret(click.prompt("Hasło do klucza", hide_input=True, err=True))
         identities.add(context.office, context.operator, label, certificate_bytes, key_bytes, typed)

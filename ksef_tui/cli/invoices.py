@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import click
 from ksef_tui.cli.shared import (
     Context,
     fail,
+    invoice_id,
     json_option,
     limit_option,
     plain,
@@ -20,7 +20,17 @@ from ksef_tui.cli.shared import (
     queue_line,
     show,
     show_one,
+    stdin_bytes,
 )
+
+
+class ExistingName(click.Path):
+    """A path that is not empty: `""` from an unset variable must not mean the current folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not value:
+            self.fail("pusta ścieżka", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 @program.group()
@@ -29,7 +39,7 @@ def invoice() -> None:
 
 
 @invoice.command("check")
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, required=True, type=ExistingName(path_type=Path))
 @json_option
 @click.pass_obj
 def invoice_check(context: Context, paths: Sequence[Path], as_json: bool) -> None:
@@ -44,19 +54,21 @@ def invoice_check(context: Context, paths: Sequence[Path], as_json: bool) -> Non
 
 @invoice.command("import")
 @click.argument("nip")
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
+@click.argument("paths", nargs=-1, required=True, type=ExistingName(path_type=Path, allow_dash=True))
 @json_option
 @click.pass_obj
 def invoice_import(context: Context, nip: str, paths: Sequence[Path], as_json: bool) -> None:
     """Importuje pliki XML, katalogi i archiwa ZIP; - czyta jedną fakturę ze stdin."""
     from ksef_tui.services import clients, contract, importing
+    from ksef_tui.services.incoming_files import MAX_FILE_BYTES
 
     office, operator = context.office, context.operator
     client_id = clients.id_of(office, nip)
     rows: list[importing.ImportRow] = []
     for path in paths:
         if str(path) == "-":
-            rows.append(importing.import_bytes(office, operator, client_id, "-", sys.stdin.buffer.read()))
+            data = stdin_bytes(MAX_FILE_BYTES)
+            rows.append(importing.import_bytes(office, operator, client_id, "-", data))
         else:
             rows += importing.import_paths(office, operator, client_id, [path])
     show([contract.import_row(r) for r in rows], as_json, import_line)
@@ -67,20 +79,22 @@ def invoice_import(context: Context, nip: str, paths: Sequence[Path], as_json: b
 def import_line(row: dict[str, Any]) -> str:
     """An imported file for people."""
     what = row["state"] or "nie odczytano"
+    if row["reason"] and not row["errors"]:
+        what += f": {row['reason']}"
     return f"{row['file']}  {row['number'] or '–'}  {what}" + "".join(
         f"\n    {e}" for e in (*row["errors"], *row["warnings"])
     )
 
 
 @invoice.command("show")
-@click.argument("invoice_id", type=int, metavar="ID")
+@click.argument("chosen", type=invoice_id, metavar="ID")
 @json_option
 @click.pass_obj
-def invoice_show(context: Context, invoice_id: int, as_json: bool) -> None:
+def invoice_show(context: Context, chosen: int, as_json: bool) -> None:
     """Jedna faktura z przebiegiem zdarzeń."""
     from ksef_tui.services import contract
 
-    show_one(contract.invoice(context.office, context.operator, invoice_id), as_json, invoice_text)
+    show_one(contract.invoice(context.office, context.operator, chosen), as_json, invoice_text)
 
 
 def invoice_text(row: dict[str, Any]) -> str:
@@ -89,7 +103,7 @@ def invoice_text(row: dict[str, Any]) -> str:
 
 
 @invoice.command("export")
-@click.argument("ids", nargs=-1, required=True, type=int, metavar="ID...")
+@click.argument("ids", nargs=-1, required=True, type=invoice_id, metavar="ID...")
 @click.option("--to", "folder", required=True, type=click.Path(path_type=Path, file_okay=False))
 @click.pass_obj
 def invoice_export(context: Context, ids: Sequence[int], folder: Path) -> None:
@@ -147,7 +161,7 @@ def queue_act(name: str, help_text: str) -> None:
     """The commands that do one thing to given invoices."""
 
     @queue.command(name, help=help_text)
-    @click.argument("ids", nargs=-1, required=True, type=int, metavar="ID...")
+    @click.argument("ids", nargs=-1, required=True, type=invoice_id, metavar="ID...")
     @json_option
     @click.pass_obj
     def act(context: Context, ids: Sequence[int], as_json: bool) -> None:

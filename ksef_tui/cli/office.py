@@ -14,6 +14,8 @@ from ksef_tui.cli.shared import (
     json_option,
     program,
     show,
+    someone_types,
+    stdin_line,
 )
 from ksef_tui.domain.secret import Secret
 
@@ -40,13 +42,13 @@ def init(context: Context, environment: str, api_url: str | None, nip: str, name
 
 def new_passphrase() -> Secret:
     """A passphrase typed twice without echo, or the first line of stdin."""
-    if not sys.stdin.isatty():
-        return Secret(sys.stdin.readline().rstrip("\r\n"))
+    if not someone_types():
+        return Secret(stdin_line())
     return Secret(click.prompt("Hasło biura", hide_input=True, confirmation_prompt="Jeszcze raz", err=True))
 
 
 @program.command()
-@click.option("--clients", type=click.IntRange(1, 2000), default=12, show_default=True, help="ilu klientów")
+@click.option("--clients", type=click.IntRange(1, 2000), default=16, show_default=True, help="ilu klientów")
 @click.option(
     "--invoices", type=click.IntRange(0, 20_000), default=200, show_default=True, help="ile faktur na początek"
 )

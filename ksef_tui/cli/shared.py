@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import importlib
 import json
 import os
 import sys
@@ -15,12 +16,22 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from ksef_tui.domain.problems import Problem
+from ksef_tui.domain.reasons import os_reason
 from ksef_tui.domain.secret import Secret
 
 if TYPE_CHECKING:
     from ksef_tui.domain.roles import Operator
     from ksef_tui.services.office import Office
 
+# Which module a command lives in.
+HOMES = {
+    "demo": "office", "init": "office", "sandbox": "office", "config": "office", "operator": "office",
+    "client": "clients", "identity": "clients", "auth": "authorisation",
+    "invoice": "invoices", "queue": "invoices", "upo": "invoices", "worker": "worker",
+}  # fmt: skip
+LONGEST_LINE = 10_000
+
+invoice_id = click.IntRange(1, 2**63 - 1)
 json_option = click.option("--json", "as_json", is_flag=True, help="wynik jako JSON")
 limit_option = click.option("--limit", type=click.IntRange(min=0), default=1000, show_default=True, help="0: wszystko")
 
@@ -49,7 +60,9 @@ class Context:
         """The office; a passphrase comes from systemd or is asked for."""
         from ksef_tui.compose import open_office
 
-        return open_office(self.directory, ask_passphrase=ask_passphrase if sys.stdin.isatty() else None)
+        opened = open_office(self.directory, ask_passphrase=ask_passphrase if someone_types() else None)
+        click.get_current_context().find_root().call_on_close(opened.close)
+        return opened
 
     @cached_property
     def operator(self) -> Operator:
@@ -59,19 +72,50 @@ class Context:
         return operator_named(self.office, self.login_or_user)
 
 
+def someone_types() -> bool:
+    """Whether a person sits at standard input."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def stdin_line() -> str:
+    """The first line of standard input, without its end; empty when there is none."""
+    return "" if sys.stdin is None else sys.stdin.readline(LONGEST_LINE).rstrip("\r\n")
+
+
+def stdin_bytes(limit: int) -> bytes:
+    """All of standard input, but no more than a byte over `limit`."""
+    return b"" if sys.stdin is None else sys.stdin.buffer.read(limit + 1)
+
+
 def ask_passphrase() -> Secret:
     """The office's passphrase, typed without echo."""
     return Secret(click.prompt("Hasło biura", hide_input=True, err=True))
 
 
 class Program(click.Group):
-    """The group of commands: a Problem is one Polish line on stderr and ends with 1."""
+    """The group of commands, each loaded when it is asked for: the screen needs none of them.
+
+    A Problem is one Polish line on stderr and ends with 1.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(HOMES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in HOMES:
+            importlib.import_module(f"ksef_tui.cli.{HOMES[cmd_name]}")
+        return super().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except Problem as problem:
             fail(problem.message)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            where = f" ({error.filename})" if error.filename else ""
+            fail(f"Nie udało się: {os_reason(error)}{where}.")
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         for stream in (sys.stdout, sys.stderr):  # UTF-8 whatever the locale (contract)
@@ -143,8 +187,9 @@ def show_one(row: dict[str, Any], as_json: bool, line: Callable[[dict[str, Any]]
 def read_file(path: Path) -> bytes:
     """A small file's bytes. Raises Problem."""
     try:
-        if path.stat().st_size > 1_000_000:
-            raise Problem("too_big", f"{path}: to nie wygląda na certyfikat ani klucz, plik jest za duży.")
+        if not path.is_file() or path.stat().st_size > 1_000_000:  # a device or a pipe may never end
+            path.stat()
+            raise Problem("bad_file", f"{path}: to nie wygląda na plik certyfikatu ani klucza.")
         return path.read_bytes()
     except OSError as error:
-        raise Problem("no_file", f"Nie można odczytać {path}: {error.strerror}.") from error
+        raise Problem("no_file", f"Nie można odczytać {path}: {os_reason(error)}.") from error

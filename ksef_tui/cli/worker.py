@@ -16,6 +16,8 @@ from ksef_tui.cli.shared import (
     program,
 )
 
+GRACE = 3.0  # seconds that calls under way get when the time is over; what they led to is found out later
+
 
 @program.command()
 @click.option("--until-idle", is_flag=True, help="kończy, gdy nic już nie może się ruszyć")
@@ -24,29 +26,31 @@ from ksef_tui.cli.shared import (
 @click.pass_obj
 def worker(context: Context, until_idle: bool, timeout: float | None, until_eof: bool) -> None:
     """Wysyła: zamienia zapisane zamiary na wywołania KSeF."""
-    from ksef_tui.services.invoice_views import approved_but_standing
+    from ksef_tui.services.invoice_views import standing
     from ksef_tui.services.worker import Worker
 
     office, operator = context.office, context.operator
     _ = office.sealer  # a missing key is said now, not at the first invoice
 
     async def work() -> bool:
-        serving = Worker(office, until_idle=until_idle)
+        serving = Worker(office, until_idle=until_idle, tell=lambda text: click.echo(plain(text), err=True))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, serving.stop)
-        if until_eof:
+        if until_eof and sys.stdin is not None:
             loop.add_reader(sys.stdin.fileno(), lambda: None if os.read(sys.stdin.fileno(), 4096) else serving.stop())
         run = asyncio.create_task(serving.run())
         done, _ = await asyncio.wait({run}, timeout=timeout)
         if not done:
             serving.stop()
+            await asyncio.wait({run}, timeout=GRACE)
+            serving.abandon()
         await run
         return bool(done)
 
     in_time = asyncio.run(work())
     if until_idle:
-        for nip, name, count, why in approved_but_standing(office, operator):
+        for nip, name, count, why in standing(office, operator):
             click.echo(plain(f"{name} (NIP {nip}): {count} czeka – {why}"), err=True)
     if not in_time:
         fail("Nie wszystko zostało zrobione w wyznaczonym czasie.")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ksef_tui.domain.problems import Problem
+from ksef_tui.domain.reasons import os_reason
 from ksef_tui.services.office import DATABASE_FILE
 
 MARKER = ".ksef-tui-demo"
@@ -40,7 +41,7 @@ class Folder:
         try:
             self._prepare()
         except OSError as error:
-            raise Problem("not_a_demo", f"Nie można użyć katalogu {self.path}: {error.strerror}.") from error
+            raise Problem("not_a_demo", f"Nie można użyć katalogu {self.path}: {os_reason(error)}.") from error
 
     def _prepare(self) -> None:
         if self.path.is_symlink() or (self.path.exists() and not self.path.is_dir()):

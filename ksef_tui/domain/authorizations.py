@@ -89,7 +89,8 @@ AUTH_MOVES: dict[str, dict[AuthState, frozenset[AuthState]]] = {
     "start": {s: frozenset({A.RUNNING}) for s in (*_SETTLED, A.RUNNING)},
     "export": {s: frozenset({A.TO_SIGN}) for s in (*_SETTLED, A.RUNNING)},
     "submit": {A.TO_SIGN: frozenset({A.RUNNING})},
-    "cancel": {A.RUNNING: frozenset({A.MISSING}), A.TO_SIGN: frozenset({A.MISSING})},
+    # back to the login that worked before, if one did
+    "cancel": {A.RUNNING: frozenset({A.MISSING, A.ACTIVE, A.READ_ONLY}), A.TO_SIGN: frozenset({A.MISSING})},
     "finish": {A.RUNNING: _OUTCOMES},
     # what time, a probe or a refused call teaches about a standing authorisation
     "learn": dict.fromkeys(

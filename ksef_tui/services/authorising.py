@@ -3,6 +3,7 @@ client's lease carries it out (design §3), and the change feed shows every step
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from datetime import datetime
 from typing import Any
@@ -26,8 +27,11 @@ FORGET: dict[str, Any] = {
     "access_until": None,
     "subject": "",
     "context_nip": "",
+    "fallback": None,
     "retry_at": None,
 }
+# What a login that works is put back from when a new one does not come about for want of KSeF, or is cancelled.
+FALLBACK = ("state", "method", "identity_id", "rights", "can_delegate", "valid_until", "step", "subject")
 
 
 def start_with_identity(office: Office, operator: Operator, client_id: int, identity_id: int) -> None:
@@ -76,12 +80,15 @@ def cancel(office: Office, operator: Operator, client_id: int) -> None:
     require(operator, Act.AUTH_START, client_id)
     now = office.clock()
     row = authorizations.get(office.db, client_id)
+    before, values = restored(row) or (
+        AuthState.MISSING,
+        {"method": None, "identity_id": None, "sealed_token": None, "step": "", **FORGET},
+    )
+    values |= {"intent": "", "step_failed": 0, "reason_code": "", "reason": ""}
     with office.db.write() as connection:
         if row["state"] != AuthState.RUNNING or not authorizations.move(
-            connection, now, client_id, "cancel", AuthState.RUNNING, AuthState.MISSING,
-            operator_id=operator.id, intent="", step="", step_failed=0, reason_code="", reason="",
-            method=None, identity_id=None, sealed_token=None, **FORGET,
-        ):  # fmt: skip
+            connection, now, client_id, "cancel", AuthState.RUNNING, before, operator_id=operator.id, **values
+        ):
             raise Problem("nothing_runs", "Nie ma czego przerwać: autoryzacja nie jest w toku.")
         audit(connection, now, operator, "auth.cancel", client_id=client_id)
 
@@ -113,16 +120,35 @@ def _start(
         raise Problem("ended", "Obsługa tego klienta jest zakończona.")
     if row["subject"] and row["subject"] != subject:
         _refuse_while_on_the_wire(office, client_id)
+    kept = {**FORGET, "subject": row["subject"]}
+    if old in (AuthState.ACTIVE, AuthState.EXPIRING, AuthState.READ_ONLY):  # what works is kept until the new one does
+        kept = {"fallback": _fallback(row), "retry_at": None}
     with office.db.write() as connection:
         moved = authorizations.move(
             connection, now, client_id, "start", old, AuthState.RUNNING,
             operator_id=operator.id, intent="login", method=method, identity_id=identity_id, sealed_token=sealed_token,
-            step=AuthStep.REQUEST, step_failed=0, reason_code="", reason="", **{**FORGET, "subject": row["subject"]},
+            step=AuthStep.REQUEST, step_failed=0, reason_code="", reason="", **kept,
         )  # fmt: skip
         if not moved:
             raise Problem("changed_meanwhile", "Ktoś właśnie zmienił autoryzację tego klienta – spójrz jeszcze raz.")
-        connection.execute("UPDATE authorization SET operator_id = ? WHERE client_id = ?", (operator.id, client_id))
         audit(connection, now, operator, Act.AUTH_START, client_id=client_id, method=method, identity_id=identity_id)
+
+
+def _fallback(row: sqlite3.Row) -> str:
+    token = row["sealed_token"]
+    kept = {name: row[name] for name in FALLBACK}
+    return json.dumps({**kept, "sealed_token": None if token is None else token.hex()})
+
+
+def restored(row: sqlite3.Row) -> tuple[AuthState, dict[str, Any]] | None:
+    """The state and columns of the login that worked before this one was started; None when none did."""
+    if row["fallback"] is None:
+        return None
+    values: dict[str, Any] = json.loads(row["fallback"])
+    token = values.pop("sealed_token")
+    values |= {"sealed_token": None if token is None else bytes.fromhex(token), "fallback": None}
+    state = AuthState(values.pop("state"))
+    return (AuthState.ACTIVE if state is AuthState.EXPIRING else state), values  # what time makes of it is not stored
 
 
 def _intend(office: Office, operator: Operator, client_id: int, intent: str, act: Act) -> None:

@@ -216,6 +216,8 @@ def _sentence(office: Office, row: sqlite3.Row, state: AuthState) -> tuple[str, 
     name = row["name"]
     rights_wanted = "wystawianie i przeglądanie faktur, z prawem dalszego przekazywania"
     until = warsaw(from_text(row["valid_until"])).strftime("%d.%m.%Y") if row["valid_until"] else ""
+    if state is AuthState.ACTIVE and row["reason_code"] == "unreachable":
+        return row["reason"], ""
     if state is AuthState.ACTIVE:
         note = (
             ""

@@ -40,6 +40,8 @@ def change(office: Office, operator: Operator, key: str, value: str) -> None:
 def _check(setting: settings.Setting, value: str) -> None:
     if setting.kind == "int" and not (value.isascii() and value.isdigit() and len(value) <= 6):
         raise Problem("bad_value", f"{setting.key}: podaj liczbę całkowitą, a jest: {value}.")
+    if setting.kind == "int" and int(value) < setting.least:
+        raise Problem("bad_value", f"{setting.key}: podaj co najmniej {setting.least}, a jest: {value}.")
     if setting.kind == "flag" and value not in ("0", "1"):
         raise Problem("bad_value", f"{setting.key}: podaj 0 albo 1, a jest: {value}.")
     if setting.kind == "date":

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ksef_tui.domain.problems import Problem
+from ksef_tui.domain.reasons import os_reason
 from ksef_tui.domain.roles import Act, Operator, may, require
 from ksef_tui.services.office import Office
 from ksef_tui.store import documents, invoices
@@ -72,7 +73,7 @@ def _folder(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Problem("bad_folder", f"Nie można pisać do {path}: {error.strerror}.") from error
+        raise Problem("bad_folder", f"Nie można pisać do {path}: {os_reason(error)}.") from error
     return path
 
 
@@ -84,4 +85,4 @@ def _write(path: Path, data: bytes) -> None:
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise Problem("cannot_write", f"Nie można zapisać {path}: {error.strerror}.") from error
+        raise Problem("cannot_write", f"Nie można zapisać {path}: {os_reason(error)}.") from error

@@ -19,7 +19,8 @@ def add(
 ) -> int:
     """A new identity from the bytes of its files (PEM, DER, PKCS#12, encrypted `.key`); its id.
 
-    Raises Problem: label taken, unreadable file, wrong password, key of another certificate, expired certificate.
+    Raises Problem: another company's certificate (design §1, F31), label taken, unreadable file, wrong password,
+    key of another certificate, expired certificate.
     """
     from ksef_tui.ksef import certificates  # late: x509 costs 50 ms
 
@@ -29,6 +30,12 @@ def add(
         raise Problem("label_taken", f"Profil o nazwie {label} już jest.")
     loaded = certificates.load(certificate, key, password, now=now)
     facts = certificates.describe(loaded.certificate)
+    if facts.subject_type == "Nip" and facts.subject_value != office.nip:
+        raise Problem(
+            "foreign_certificate",
+            f"To certyfikat firmy o NIP {facts.subject_value}, a nie biura (NIP {office.nip}). Biuro loguje się tylko "
+            "własnym certyfikatem; klient nadaje mu uprawnienia w KSeF.",
+        )
     seal_row = secrets.token_hex(8)
     sealed = office.sealer.seal(
         certificates.private_key_bytes(loaded), client=office.nip, kind="private_key", row=seal_row

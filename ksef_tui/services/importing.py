@@ -8,18 +8,17 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-import stat
-import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ksef_tui.domain.invoices import InvoiceState, normal_number
 from ksef_tui.domain.roles import Act, Operator, require
 from ksef_tui.domain.text import fold
 from ksef_tui.domain.times import polish_day
 from ksef_tui.services.guards import guard_new
+from ksef_tui.services.incoming_files import MAX_FILE_BYTES, TOO_BIG, Candidate, candidates
 from ksef_tui.services.office import Office
 from ksef_tui.store import documents, invoices, offices, settings
 from ksef_tui.store.records import audit
@@ -27,8 +26,6 @@ from ksef_tui.store.records import audit
 if TYPE_CHECKING:
     from ksef_tui.fa3.check import Checked
 
-MAX_FILE_BYTES = 3_000_000  # the largest invoice KSeF takes, with attachment (facts §11)
-MAX_ZIP_MEMBERS = 10_000
 READ_AT_A_TIME = 100  # documents written in one transaction
 
 
@@ -49,15 +46,6 @@ class ImportRow:
     def is_bad(self) -> bool:
         """Whether the file was unreadable or invalid, so that the command ends with 1."""
         return self.state in ("", InvoiceState.INVALID)
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A file's bytes, or why there are none."""
-
-    name: str
-    data: bytes | None
-    error: str = ""
 
 
 Progress = Callable[[int, int], None]
@@ -98,7 +86,8 @@ def import_paths(
 def import_bytes(office: Office, operator: Operator, client_id: int, name: str, data: bytes) -> ImportRow:
     """Import one document given as bytes (stdin, the demo)."""
     require(operator, Act.INVOICE_IMPORT, client_id)
-    return _import_batch(office, operator, client_id, [Candidate(name, data)])[0]
+    candidate = Candidate(name, data) if len(data) <= MAX_FILE_BYTES else Candidate(name, None, TOO_BIG)
+    return _import_batch(office, operator, client_id, [candidate])[0]
 
 
 def check_paths(office: Office, paths: Sequence[Path]) -> list[ImportRow]:
@@ -115,70 +104,6 @@ def check_paths(office: Office, paths: Sequence[Path]) -> list[ImportRow]:
             ImportRow(candidate.name, None, state, number, _sentences(checked.errors), _sentences(checked.warnings))
         )
     return rows
-
-
-def candidates(paths: Sequence[Path], *, names_only: bool = False) -> Iterator[Candidate]:
-    """The files under `paths`, one at a time: XML files, folders (by name, with subfolders), ZIPs (by name)."""
-    for path in paths:
-        if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in (".xml", ".zip") and p.is_file())
-            if not inside:
-                yield Candidate(str(path), None, "w katalogu nie ma plików XML ani ZIP")
-            for file in inside:
-                yield from _file(file, names_only)
-        else:
-            yield from _file(path, names_only)
-
-
-def _file(path: Path, names_only: bool) -> Iterator[Candidate]:
-    try:
-        info = path.stat()
-        if not stat.S_ISREG(info.st_mode):  # a pipe or a device may never end
-            yield Candidate(str(path), None, "to nie jest zwykły plik")
-        elif path.suffix.lower() == ".zip":
-            yield from _zip(path, names_only)
-        elif info.st_size > MAX_FILE_BYTES:
-            size = f"{info.st_size:,}".replace(",", " ")
-            yield Candidate(str(path), None, f"plik ma {size} B, a KSeF przyjmuje najwyżej 3 000 000 B")
-        else:
-            yield Candidate(str(path), b"" if names_only else path.read_bytes())
-    except FileNotFoundError:
-        yield Candidate(str(path), None, "nie ma takiego pliku")
-    except OSError as error:
-        yield Candidate(str(path), None, f"nie można odczytać pliku: {error.strerror or error}")
-
-
-def _zip(path: Path, names_only: bool) -> Iterator[Candidate]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = sorted(
-                (m for m in archive.infolist() if not m.is_dir() and m.filename.lower().endswith(".xml")),
-                key=lambda m: m.filename,
-            )
-            if not members:
-                yield Candidate(str(path), None, "w archiwum nie ma plików XML")
-            if len(members) > MAX_ZIP_MEMBERS:
-                yield Candidate(str(path), None, f"archiwum ma więcej niż {MAX_ZIP_MEMBERS} plików")
-                return
-            for member in members:
-                name = f"{path}/{member.filename}"
-                if names_only:
-                    yield Candidate(name, b"")
-                else:
-                    yield _zip_member(archive, member, name)
-    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
-        yield Candidate(str(path), None, f"nie można odczytać archiwum ZIP: {error}")
-
-
-def _zip_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> Candidate:
-    try:
-        with archive.open(member) as stream:  # the declared size may lie, so no more than the limit is unpacked
-            data = stream.read(MAX_FILE_BYTES + 1)
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError, EOFError) as error:
-        return Candidate(name, None, f"nie można rozpakować: {error}")
-    if len(data) > MAX_FILE_BYTES:
-        return Candidate(name, None, "plik jest większy niż 3 000 000 B, których KSeF nie przyjmie")
-    return Candidate(name, data)
 
 
 def _check(office: Office, data: bytes, client_nip: str | None) -> Checked:
@@ -249,56 +174,45 @@ def _insert(
             connection, now, known["id"], "recheck", InvoiceState.INVALID, state,
             operator_id=operator.id, reason_code=code, reason=reason,
         )  # fmt: skip
-        audit(
-            connection,
-            now,
-            operator,
-            Act.INVOICE_IMPORT,
-            client_id=client_id,
-            invoice_id=known["id"],
-            file=file,
-            state=state,
-        )
-        return replace(row, state=state, reason=reason)
-    facts = checked.facts
-    documents.put(connection, data)
-    number = facts.number if facts else ""
-    buyer, buyer_nip = (facts.buyer, facts.buyer_nip or "") if facts else ("", "")
-    invoice_id = invoices.insert(
-        connection,
-        now,
-        operator.id,
-        {
-            "client_id": client_id,
-            "sha256": sha256,
-            "file": Path(file).name,
-            "size": len(data),
-            "seller_nip": facts.seller_nip if facts else "",
-            "number": number,
-            "number_key": normal_number(number),
-            "kind": facts.kind if facts else "",
-            "issue_date": facts.issue_date.isoformat() if facts else "",
-            "buyer_nip": buyer_nip,
-            "buyer": buyer,
-            "gross": str(facts.gross) if facts else "",
-            "currency": facts.currency if facts else "",
-            "form_code": facts.form_code if facts else "",
-            "attachment": int(facts.has_attachment) if facts else 0,
-            "search": fold(f"{number} {buyer} {buyer_nip}"),
-            "state": state,
-            "reason_code": code,
-            "reason": reason,
-            "findings": json.dumps({"errors": errors, "warnings": warnings}, ensure_ascii=False),
-        },
-    )
+        invoice_id, row = int(known["id"]), replace(row, state=state, reason=reason)
+    else:
+        documents.put(connection, data)
+        verdict = {"state": state, "reason_code": code, "reason": reason, "sha256": sha256, "client_id": client_id}
+        invoice_id = invoices.insert(connection, now, operator.id, {**_columns(file, data, checked), **verdict})
+        number = checked.facts.number if checked.facts else ""
+        row = ImportRow(file, invoice_id, state, number, errors, warnings, reason)
     audit(
-        connection,
-        now,
-        operator,
-        Act.INVOICE_IMPORT,
-        client_id=client_id,
-        invoice_id=invoice_id,
-        file=file,
-        state=state,
-    )
-    return ImportRow(file, invoice_id, state, number, errors, warnings, reason)
+        connection, now, operator, Act.INVOICE_IMPORT,
+        client_id=client_id, invoice_id=invoice_id, file=file, state=state,
+    )  # fmt: skip
+    return row
+
+
+def _columns(file: str, data: bytes, checked: Checked) -> dict[str, Any]:
+    """What the queue knows of a document; empty where it could not be read."""
+    findings = {"errors": _sentences(checked.errors), "warnings": _sentences(checked.warnings)}
+    known: dict[str, Any] = {
+        "file": Path(file).name,
+        "size": len(data),
+        "attachment": 0,
+        "findings": json.dumps(findings, ensure_ascii=False),
+    }
+    facts = checked.facts
+    if facts is None:
+        empty = ("seller_nip", "number", "number_key", "kind", "issue_date", "buyer_nip", "buyer", "gross", "currency")
+        return known | dict.fromkeys((*empty, "form_code", "search"), "")
+    buyer_nip = facts.buyer_nip or ""
+    return known | {
+        "seller_nip": facts.seller_nip,
+        "number": facts.number,
+        "number_key": normal_number(facts.number),
+        "kind": facts.kind,
+        "issue_date": facts.issue_date.isoformat(),
+        "buyer_nip": buyer_nip,
+        "buyer": facts.buyer,
+        "gross": str(facts.gross),
+        "currency": facts.currency,
+        "form_code": facts.form_code,
+        "attachment": int(facts.has_attachment),
+        "search": fold(f"{facts.number} {facts.buyer} {buyer_nip}"),
+    }

@@ -12,7 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from itertools import chain
 
-from ksef_tui.domain.authorizations import CAN_SEND, AuthState
+from ksef_tui.domain.authorizations import AUTH_BADGES, CAN_SEND, AuthState
 from ksef_tui.domain.invoices import INVOICE_BADGES, InvoiceState, UpoState
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Act, Operator, require
@@ -148,7 +148,7 @@ def standing_reason(office: Office, row: sqlite3.Row, now: datetime) -> str:
     if auth is AuthState.RUNNING:
         return "łączenie z KSeF"
     if auth not in CAN_SEND:
-        return "brak autoryzacji – 3 pokaże dlaczego"
+        return _no_access(auth)
     blocked = max(limits.blocked_until(office.db, row["nip"], group) for group in ("invoiceSend", "onlineSession"))
     if blocked > now.timestamp():
         when = warsaw(datetime.fromtimestamp(blocked, tz=now.tzinfo))
@@ -261,14 +261,41 @@ def hash_b64(sha256_hex: str) -> str:
     return base64.b64encode(binascii.unhexlify(sha256_hex)).decode()
 
 
-def approved_but_standing(office: Office, operator: Operator) -> list[tuple[str, str, int, str]]:
-    """Clients whose approved invoices do not move: (NIP, name, how many, why)."""
+def standing(office: Office, operator: Operator) -> list[tuple[str, str, int, str]]:
+    """Clients whose invoices do not move although nobody holds them: (NIP, name, how many, why).
+
+    Approved ones that cannot go out, and, where the authorisation does not work, those whose fate at KSeF cannot be
+    asked and those whose UPO cannot be fetched.
+    """
     now = office.clock()
     rows = office.db.rows(
         "SELECT c.nip, c.name, c.paused, a.state AS auth_state, a.valid_until, i.operator_id AS personal_to, v.approved_by, "
-        "count(*) AS n FROM invoice v JOIN client c ON c.id = v.client_id JOIN authorization a ON a.client_id = c.id "
-        "LEFT JOIN identity i ON i.id = a.identity_id WHERE v.state = 'approved' AND (:only IS NULL OR c.id = :only) "
-        "GROUP BY c.id, v.approved_by ORDER BY c.name",
+        "v.state = 'approved' AS approved, count(*) AS n FROM invoice v JOIN client c ON c.id = v.client_id "
+        "JOIN authorization a ON a.client_id = c.id LEFT JOIN identity i ON i.id = a.identity_id "
+        "WHERE (v.state IN ('approved', 'sending', 'unknown', 'processing') "
+        "OR (v.state = 'accepted' AND v.upo IN ('none', 'late'))) AND (:only IS NULL OR c.id = :only) "
+        "GROUP BY c.id, v.approved_by, v.state = 'approved' ORDER BY c.name, approved DESC",
         {"only": operator.client_id},
     )
-    return [(r["nip"], r["name"], r["n"], why) for r in rows if (why := standing_reason(office, r, now))]
+    found = []
+    for row in rows:
+        auth = state_of(office, row["auth_state"], row["valid_until"], now)
+        works = auth in CAN_SEND or auth is AuthState.READ_ONLY
+        why = standing_reason(office, row, now) if row["approved"] else ("" if works else _no_access(auth))
+        if why:
+            what = "" if row["approved"] else "wysłane, wynik nieznany – "
+            found.append((row["nip"], row["name"], row["n"], what + why))
+    return found
+
+
+_NO_ACCESS = {
+    AuthState.NO_PERMISSION: "brak uprawnień w KSeF",
+    AuthState.READ_ONLY: "brak prawa wystawiania w KSeF",
+    AuthState.BLOCKED: "blokada MF",
+    AuthState.EXPIRED: "wygasła autoryzacja",
+    AuthState.FAILED: "autoryzacja nieudana",
+}
+
+
+def _no_access(auth: AuthState) -> str:
+    return _NO_ACCESS.get(auth, f"brak autoryzacji ({AUTH_BADGES[auth].label})")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -21,7 +22,7 @@ from ksef_tui.ksef.api import Access
 from ksef_tui.ksef.codes import auth_code
 from ksef_tui.ksef.errors import KsefError, Limited, NotReachable, Refused, Unknown
 from ksef_tui.ksef.models import AuthStarted, TokenPair
-from ksef_tui.services.authorising import FORGET
+from ksef_tui.services.authorising import FORGET, restored
 from ksef_tui.services.calls import NotNow
 from ksef_tui.services.turn import NoAccess, Turn
 from ksef_tui.store import authorizations, limits, offices, settings
@@ -118,7 +119,9 @@ async def _authorise(turn: Turn, row: sqlite3.Row) -> None:
     except NotNow as wait:
         turn.come_back(wait.seconds)
         return
+    replaced = _opened(turn, row, "refresh")
     _write_verdict(turn, row, "finish", AuthState.RUNNING, verdict)
+    await _end_replaced(turn, verdict, replaced)
 
 
 async def _check(turn: Turn, row: sqlite3.Row) -> None:
@@ -131,9 +134,20 @@ async def _check(turn: Turn, row: sqlite3.Row) -> None:
     old = AuthState(row["state"])
     if _is_weather(turn, row, verdict) and old is not AuthState.FAILED:  # it says nothing about rights
         with turn.office.db.write() as connection:
-            authorizations.note(connection, turn.now, turn.client_id, old, intent="", reason=verdict.reason)
+            authorizations.note(
+                connection, turn.now, turn.client_id, old, intent="", reason_code="unreachable", reason=verdict.reason
+            )
         return
+    replaced = _opened(turn, row, "refresh")
     _write_verdict(turn, row, "learn", old, verdict)
+    await _end_replaced(turn, verdict, replaced)
+
+
+async def _end_replaced(turn: Turn, verdict: Verdict, replaced: Secret | None) -> None:
+    """A login that a new one replaces is ended at KSeF, or it would live on for days (F32). Best effort."""
+    if verdict.is_good and replaced is not None:
+        with suppress(KsefError, NotNow):
+            await turn.api.end_auth_session(turn.nip, replaced)
 
 
 async def _revoke(turn: Turn, row: sqlite3.Row) -> None:
@@ -366,8 +380,11 @@ def _show_step(turn: Turn, step: AuthStep) -> None:
 
 
 def _write_verdict(turn: Turn, row: sqlite3.Row, act: str, old: AuthState, verdict: Verdict) -> None:
+    if act == "finish" and _is_weather(turn, row, verdict) and _put_back(turn, row, verdict):
+        return
     values: dict[str, Any] = {
         "intent": "",
+        "fallback": None,
         "step": verdict.step,
         "step_failed": int(verdict.state not in (AuthState.ACTIVE, AuthState.EXPIRING)),
         "reason_code": verdict.reason_code,
@@ -384,6 +401,8 @@ def _write_verdict(turn: Turn, row: sqlite3.Row, act: str, old: AuthState, verdi
         values["valid_until"] = to_text(until) if until else None
     elif verdict.reason_code != "unreachable":
         values |= {"sealed_access": None, "access_until": None, "sealed_refresh": None, "refresh_until": None}
+        if verdict.state is not AuthState.EXPIRED:
+            values["valid_until"] = None
     with turn.office.db.write() as connection:
         authorizations.move(connection, turn.now, turn.client_id, act, old, verdict.state, **values)
         audit(
@@ -396,6 +415,19 @@ def _write_verdict(turn: Turn, row: sqlite3.Row, act: str, old: AuthState, verdi
             code=verdict.reason_code,
         )
     turn.access = None
+
+
+def _put_back(turn: Turn, row: sqlite3.Row, verdict: Verdict) -> bool:
+    """KSeF did not answer: the login that worked before still does. False when there was none."""
+    before = restored(row)
+    if before is None:
+        return False
+    state, values = before
+    reason = f"Nowa autoryzacja nieudana, działa poprzednia. {verdict.reason}"
+    values |= {"intent": "", "step_failed": 0, "reason_code": "unreachable", "reason": reason}
+    with turn.office.db.write() as connection:
+        authorizations.move(connection, turn.now, turn.client_id, "finish", AuthState.RUNNING, state, **values)
+    return True
 
 
 def _sealed_tokens(turn: Turn, verdict: Verdict) -> dict[str, Any]:
@@ -472,6 +504,7 @@ async def _refreshed(turn: Turn, row: sqlite3.Row) -> Access | None:
         authorizations.note(
             connection, turn.now, turn.client_id, AuthState(row["state"]),
             sealed_access=_seal(turn, "access", new.token), access_until=to_text(new.valid_until),
+            **({"reason_code": "", "reason": ""} if row["reason_code"] == "unreachable" else {}),
         )  # fmt: skip
     return access
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ksef_tui.domain.nip import parse_nip
 from ksef_tui.domain.problems import Problem
+from ksef_tui.domain.reasons import os_reason
 from ksef_tui.domain.roles import Operator, Role
 from ksef_tui.domain.secret import Secret
 from ksef_tui.store import offices, settings
@@ -98,7 +99,7 @@ def init(
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise Problem("bad_folder", f"Nie można założyć katalogu {data_dir}: {error.strerror}.") from error
+        raise Problem("bad_folder", f"Nie można założyć katalogu {data_dir}: {os_reason(error)}.") from error
     if database_path(data_dir).exists():
         with_office = open_database(database_path(data_dir))
         known = offices.office(with_office)

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ksef_tui.domain.authorizations import CAN_SEND, AuthState
 from ksef_tui.domain.invoices import InvoiceState
 from ksef_tui.domain.problems import Problem
-from ksef_tui.domain.secret import Secret
 from ksef_tui.domain.times import from_text, to_text
 from ksef_tui.ksef import claims, operations
 from ksef_tui.ksef.api import Access
 from ksef_tui.ksef.crypto import SessionKey, encrypt_invoice, encryption_info, new_session_key
 from ksef_tui.ksef.errors import KsefError, Limited, NotReachable, Refused, Unauthorized, Unknown
+from ksef_tui.ksef.http import Order
 from ksef_tui.ksef.models import FA3
 from ksef_tui.ksef.public_keys import KEY_ENCRYPTION
 from ksef_tui.services import login
@@ -31,6 +32,7 @@ FIRST_LOOK = 0.3  # seconds from a send to the first question about it
 AT_A_TIME = 50  # invoices taken up in one pass, so that the pass also tracks and closes
 SESSION_LIFE = timedelta(hours=11)  # no new invoices after that
 KSEF_CLOSES_AFTER = timedelta(hours=12)
+KEEP_OPEN = 180.0  # seconds that an open session waits for the limit of sending to let its next invoice through
 NO_SUCH_SESSION = 21173
 MISSING_PERMISSIONS = "missing-permissions"
 UNKNOWN_KEY = 21470
@@ -52,11 +54,12 @@ async def dispatch(turn: Turn) -> None:
     access = await login.access_for(turn)
     if AuthState(authorizations.get(turn.office.db, turn.client_id)["state"]) not in CAN_SEND:
         return
-    session = _usable_session(turn) or await _open_session(turn, access)
-    if session is None:
+    await turn.ready(operations.SEND_INVOICE)  # a session is opened only for an invoice that may go out now
+    ready = _usable_session(turn) or await _open_session(turn, access)
+    if ready is None:
         return
     for row in due:
-        await _send_one(turn, access, session, row)
+        await _send_one(turn, access, ready, row)
 
 
 def _only_approved_by(turn: Turn) -> int | None:
@@ -68,17 +71,37 @@ def _only_approved_by(turn: Turn) -> int | None:
     return owner
 
 
-def _usable_session(turn: Turn) -> sqlite3.Row | None:
-    """An open session of the same subject that takes our form and is far from its end."""
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """An open session with its key."""
+
+    row: sqlite3.Row
+    key: SessionKey
+
+
+def _usable_session(turn: Turn) -> Ready | None:
+    """An open session of the same subject that takes our form and is far from its end.
+
+    One whose key does not open (another client's, or damaged) is closed and never used.
+    """
     subject = authorizations.get(turn.office.db, turn.client_id)["subject"]
     for row in sessions.live(turn.office.db, turn.client_id):
         young = turn.now - from_text(row["created_at"]) < SESSION_LIFE
-        if row["state"] == "open" and row["kind"] == "interactive" and row["subject"] == subject and young:
-            return row
+        if row["state"] != "open" or row["kind"] != "interactive" or row["subject"] != subject or not young:
+            continue
+        try:
+            key = turn.office.sealer.open(row["sealed_key"], client=turn.nip, kind="session_key", row=row["seal_row"])
+        except Problem as problem:
+            if problem.code != "sealed_value_broken":
+                raise
+            with turn.office.db.write() as connection:
+                sessions.move(connection, row["id"], "open", "closing", reason=problem.message)
+            continue
+        return Ready(row, SessionKey(key, row["iv"]))
     return None
 
 
-async def _open_session(turn: Turn, access: Access, *, retry: bool = True) -> sqlite3.Row | None:
+async def _open_session(turn: Turn, access: Access, *, retry: bool = True) -> Ready | None:
     """A new session, its key sealed and committed before the call. None when KSeF cannot read our key (F20)."""
     certificate = await turn.keys.get(KEY_ENCRYPTION)
     turn.doing.reserve = 1 + len([s for s in sessions.live(turn.office.db, turn.client_id) if s["state"] == "open"])
@@ -116,7 +139,8 @@ async def _open_session(turn: Turn, access: Access, *, retry: bool = True) -> sq
         raise
     with turn.office.db.write() as connection:
         sessions.move(connection, session_id, "opening", "open", reference=opened.reference_number)
-    return await _alive(turn, access, session_id)
+    row = await _alive(turn, access, session_id)
+    return None if row is None else Ready(row, key)
 
 
 async def _alive(turn: Turn, access: Access, session_id: int) -> sqlite3.Row | None:
@@ -142,20 +166,15 @@ def _lose(turn: Turn, session_id: int, state: str, reason: str) -> None:
         sessions.move(connection, session_id, state, "lost", reason=reason)
 
 
-def session_key(turn: Turn, session: sqlite3.Row) -> SessionKey:
-    """The key of a session, opened; a session of another client does not open."""
-    key: Secret = turn.office.sealer.open(
-        session["sealed_key"], client=turn.nip, kind="session_key", row=session["seal_row"]
-    )
-    return SessionKey(key, session["iv"])
-
-
-async def _send_one(turn: Turn, access: Access, session: sqlite3.Row, row: sqlite3.Row) -> None:
+async def _send_one(turn: Turn, access: Access, ready: Ready, row: sqlite3.Row) -> None:
     """Send one invoice. Raises what stops the others as well: the weather, a limit, a dead session, a lost right."""
+    session = ready.row
     try:
         data = documents.get(turn.office.db, row["sha256"])
-    except ValueError:
-        _block(turn, row, "document_altered", ALTERED)
+    except Problem as problem:
+        if problem.code != "document_altered":
+            raise
+        _block(turn, row, problem.code, ALTERED)
         return
     wrong = _not_in_our_name(turn, access, session, row, data)
     if wrong is not None:
@@ -165,7 +184,7 @@ async def _send_one(turn: Turn, access: Access, session: sqlite3.Row, row: sqlit
     if stop is not None:
         _block(turn, row, stop.code, stop.message)
         return
-    encrypted = encrypt_invoice(data, session_key(turn, session))
+    encrypted = encrypt_invoice(data, ready.key)
     await turn.ready(operations.SEND_INVOICE)
     attempt = row["attempts"] + 1
     if not _commit_intent(turn, session, row, attempt):
@@ -181,6 +200,7 @@ async def _send_one(turn: Turn, access: Access, session: sqlite3.Row, row: sqlit
     finally:
         turn.doing.invoice_id = None
     _sent(turn, row["id"], attempt, InvoiceState.PROCESSING, reference=reference)
+    turn.polls.progress += 1
     turn.polls.session_at[session["id"]] = turn.now.timestamp() + FIRST_LOOK
     turn.come_back(FIRST_LOOK)
 
@@ -288,6 +308,8 @@ async def close_idle(turn: Turn, idle: timedelta) -> None:
             _lose(turn, row["id"], "opening", "program przerwany przy otwieraniu")
             continue
         if row["state"] == "open":
+            if _soon_wanted(turn):
+                continue
             wait = from_text(row["used_at"]) + idle - turn.now
             if wait > timedelta(0) and not turn.flush:
                 turn.come_back(wait.total_seconds())
@@ -299,6 +321,15 @@ async def close_idle(turn: Turn, idle: timedelta) -> None:
         if row["state"] in ("open", "closing"):
             await close_now(turn, row)
         _finish(turn, row["id"])
+
+
+def _soon_wanted(turn: Turn) -> bool:
+    """Whether invoices wait that will go out within minutes: then closing and opening anew would cost the budget."""
+    if not invoices.due_to_send(turn.office.db, turn.client_id, turn.now, 1, _only_approved_by(turn)):
+        return False
+    wait = turn.keeper.wait_for(Order(operations.SEND_INVOICE, context=turn.nip).call())
+    turn.come_back(wait)
+    return wait < KEEP_OPEN
 
 
 async def close_now(turn: Turn, row: sqlite3.Row) -> None:

@@ -217,6 +217,7 @@ def accept(
             reason = f"KSeF podał dziwny numer: {ksef_number[:40] or 'pusty'} – sprawdzam dalej"
             invoices.note(connection, turn.now, row["id"], S(row["state"]), reason=reason)
         return
+    turn.polls.progress += 1
     _move(
         turn, row, act, S.ACCEPTED, ksef_number=ksef_number, mode="offline" if mode == "Offline" else "online",
         accepted_at=to_text(turn.now), reference=reference, original_session=original_session, upo=upo,

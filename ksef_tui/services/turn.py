@@ -24,6 +24,7 @@ class Polls:
 
     session_at: dict[int, float] = field(default_factory=dict)
     upo_urls: dict[int, str] = field(default_factory=dict)
+    progress: int = 0  # invoices that KSeF took or numbered: while this grows, failures are no reason to slow down
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ import asyncio
 import os
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -34,6 +35,7 @@ LOOK_EVERY = 0.1  # seconds between looks at the database's version
 LOOK_ANYWAY = 5.0  # seconds after which everything is looked at, changed or not
 PRESENCE_SECONDS = 30.0  # how long the sign "somebody sends" outlives its last renewal
 LONGEST_BACKOFF = 30.0
+ENDS_WORK = frozenset({"read_only", "corrupt", "not_a_database", "cannot_open"})
 
 # Clients that may have something to do. Only indexed rows are touched.
 _CLIENTS_WITH_WORK = """
@@ -57,7 +59,9 @@ class Client:
 class Worker:
     """Serves all clients until told to stop."""
 
-    def __init__(self, office: Office, *, until_idle: bool = False) -> None:
+    def __init__(
+        self, office: Office, *, until_idle: bool = False, tell: Callable[[str], None] = lambda _: None
+    ) -> None:
         from ksef_tui.ksef.api import KsefApi
         from ksef_tui.ksef.public_keys import KeyRing
 
@@ -69,6 +73,9 @@ class Worker:
         self.clients: dict[int, Client] = {}
         self.running: dict[int, asyncio.Task[None]] = {}
         self.stopping = asyncio.Event()
+        self.broken: Problem | None = None
+        self._tell = tell
+        self._told: set[str] = set()
         self._seq = -1
         self._looked_at = 0.0
 
@@ -77,7 +84,10 @@ class Worker:
         self.stopping.set()
 
     async def run(self) -> None:
-        """Serve until `stop`, or (until_idle) until nothing that could move is left."""
+        """Serve until `stop`, or (until_idle) until nothing that could move is left.
+
+        Raises Problem when the database takes no writing at all.
+        """
         presence = asyncio.create_task(self._show_presence())
         try:
             version = -1
@@ -88,12 +98,19 @@ class Worker:
                     self._wake_changed()
                 self._start_due()
                 if self.until_idle and not self.running and self._is_idle():
-                    return
+                    break
                 await self._wait()
         finally:
             presence.cancel()
             await asyncio.gather(*self.running.values(), presence, return_exceptions=True)
             await self.api.aclose()
+        if self.broken is not None:
+            raise self.broken
+
+    def abandon(self) -> None:
+        """Give up the calls under way; what they led to is found out by the next worker."""
+        for task in self.running.values():
+            task.cancel()
 
     async def _wait(self) -> None:
         stop = asyncio.create_task(self.stopping.wait())
@@ -142,6 +159,7 @@ class Worker:
         client = self.clients[client_id]
         client.next_at = None
         loop = asyncio.get_running_loop()
+        before = client.polls.progress
         try:
             wanted = await one_pass(self, client_id, client.polls)
         except LeaseLost:
@@ -151,7 +169,7 @@ class Worker:
             client.failures = 0
             return
         except Exception as error:
-            client.failures += 1
+            client.failures = 1 if client.polls.progress > before else client.failures + 1
             pause = min(LONGEST_BACKOFF, 2.0 ** (client.failures - 1)) * random.uniform(0.8, 1.2)  # noqa: S311
             client.not_before = client.next_at = loop.time() + pause
             self._remember(client_id, error)
@@ -171,19 +189,47 @@ class Worker:
         act, text = (
             ("program.problem", error.message) if isinstance(error, Problem) else ("program.fault", _where(error))
         )
-        with self.office.db.write() as connection:
-            audit(connection, self.office.clock(), None, act, client_id=client_id, kind=type(error).__name__, text=text)
+        try:
+            with self.office.db.write() as connection:
+                audit(
+                    connection,
+                    self.office.clock(),
+                    None,
+                    act,
+                    client_id=client_id,
+                    kind=type(error).__name__,
+                    text=text,
+                )
+        except Problem as problem:  # a full disk takes no record either
+            self._cannot_write(problem)
+        else:
+            if isinstance(error, Problem):
+                self._cannot_write(error)
+
+    def _cannot_write(self, problem: Problem) -> None:
+        """Tell what is wrong with this installation, once; a database that takes nothing ends the work."""
+        if problem.code in ENDS_WORK:
+            self.broken = problem
+            self.stop()
+        elif problem.message not in self._told:
+            self._told.add(problem.message)
+            self._tell(problem.message)
 
     async def _show_presence(self) -> None:
         """Screens say "nikt nie wysyła" when no such lease is there."""
-        lease = leases.take(self.office.db, f"worker:{os.getpid()}", PRESENCE_SECONDS)
+        lease: leases.Lease | None = None
         try:
-            while lease is not None:
+            while True:
+                try:
+                    lease = leases.renew(self.office.db, lease, PRESENCE_SECONDS) if lease else None
+                    lease = lease or leases.take(self.office.db, f"worker:{os.getpid()}", PRESENCE_SECONDS)
+                except Problem as problem:
+                    self._cannot_write(problem)
                 await asyncio.sleep(PRESENCE_SECONDS / 3)
-                lease = leases.renew(self.office.db, lease, PRESENCE_SECONDS)
         finally:
             if lease is not None:
-                leases.release(self.office.db, lease)
+                with suppress(Problem):
+                    leases.release(self.office.db, lease)
 
     def _is_idle(self) -> bool:
         return not anything_moves(self.office)
@@ -218,12 +264,12 @@ async def one_pass(worker: Worker, client_id: int, polls: Polls) -> float | None
 async def _steps(turn: Turn) -> None:
     """Every step, even when an earlier one must wait for a limit or was refused: what is stuck does not stop the rest.
 
-    The first refusal is raised at the end; the weather (no connection, no answer) ends the pass at once.
+    The first refusal or problem is raised at the end; the weather (no connection, no answer) ends the pass at once.
     """
     from ksef_tui.ksef.errors import Refused
 
     idle = timedelta(seconds=settings.get_int(turn.office.db, "session_idle_seconds"))
-    refused: Refused | None = None
+    refused: Refused | Problem | None = None
     await login.carry_out_intent(turn)
     tracking.take_over(turn)
     for step in (
@@ -237,7 +283,7 @@ async def _steps(turn: Turn) -> None:
             await step(turn)
         except NotNow as wait:
             turn.come_back(wait.seconds)
-        except Refused as error:
+        except (Refused, Problem) as error:
             refused = refused or error
     _come_back_for_recall(turn)
     if refused is not None:

@@ -12,9 +12,9 @@ from ksef_tui.store.database import Database
 
 _COLUMNS = frozenset(
     {
-        "method", "identity_id", "operator_id", "intent", "step", "step_failed", "reason_code", "reason", "rights",
+        "method", "identity_id", "intent", "step", "step_failed", "reason_code", "reason", "rights",
         "can_delegate", "subject", "context_nip", "reference", "sealed_operation", "sealed_token", "sealed_refresh",
-        "refresh_until", "sealed_access", "access_until", "retry_at", "requested_at", "checked_at", "valid_until",
+        "refresh_until", "sealed_access", "access_until", "fallback", "retry_at", "requested_at", "checked_at", "valid_until",
     }
 )  # fmt: skip
 

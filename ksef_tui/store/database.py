@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ksef_tui.domain.problems import Problem
+from ksef_tui.domain.reasons import os_reason
 from ksef_tui.store.schema import STEPS
 
 BUSY_TIMEOUT_MS = 10_000
@@ -151,7 +152,7 @@ def open_database(path: Path) -> Database:
                 _bring_up_to_date(database)
     except OSError as error:
         database.close()
-        why = "brak praw do katalogu" if isinstance(error, PermissionError) else error.strerror
+        why = os_reason(error)
         raise Problem("cannot_open", f"Nie można otworzyć bazy danych w {path.parent}: {why}.") from error
     except BaseException:
         database.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 
+from ksef_tui.domain.problems import Problem
 from ksef_tui.store.database import Database
 
 
@@ -16,10 +17,8 @@ def put(connection: sqlite3.Connection, data: bytes) -> str:
 
 
 def get(db: Database, sha256: str) -> bytes:
-    """The bytes, proved to be those that were kept. Raises ValueError when they are not, KeyError when absent."""
+    """The bytes, proved to be those that were kept. Raises Problem("document_altered") when they are not (any more)."""
     data: bytes | None = db.value("SELECT bytes FROM document WHERE sha256 = ?", (sha256,))
-    if data is None:
-        raise KeyError(sha256)
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise ValueError(f"the document {sha256} has been altered")
+    if data is None or hashlib.sha256(data).hexdigest() != sha256:
+        raise Problem("document_altered", "Zapisany plik został zmieniony po imporcie – to nie jest już ten dokument.")
     return data

@@ -17,6 +17,7 @@ class Setting:
     default: str
     kind: str
     meaning: str  # Polish
+    least: int = 0  # the smallest number that makes sense
 
 
 SETTINGS: dict[str, Setting] = {
@@ -26,7 +27,7 @@ SETTINGS: dict[str, Setting] = {
         Setting("token_end", "2026-12-31", "date", "ostatni dzień ważności tokenów KSeF (Dz.U. 2025 poz. 1815 §13)"),
         Setting("expiring_days", "30", "int", "na ile dni przed końcem certyfikatu lub tokenu ostrzegać"),
         Setting("session_idle_seconds", "20", "int", "po ilu sekundach bez faktur zamknąć sesję interaktywną"),
-        Setting("parallel_clients", "8", "int", "ilu klientów obsługiwać naraz"),
+        Setting("parallel_clients", "8", "int", "ilu klientów obsługiwać naraz", least=1),
         Setting("xsd_folder", "", "path", "katalog z plikami XSD FA(3); puste: z pakietu ksef-client"),
         Setting("ascii", "0", "flag", "1: znaki stanu tylko w ASCII"),
         Setting("upo_late_minutes", "60", "int", "po ilu minutach brak UPO jest spóźnieniem"),

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from support.companies import Paper
 from support.houses import LOGIN, House
 
-from ksef_tui.cli.main import program
+from ksef_tui.cli.shared import program
 
 
 class Desk:

@@ -59,7 +59,8 @@ AUTH_TABLE = """
 start     missing requested to_sign active read_only expiring expired no_permission blocked failed running -> running
 export    missing requested to_sign active read_only expiring expired no_permission blocked failed running -> to_sign
 submit    to_sign                -> running
-cancel    running to_sign        -> missing
+cancel    running                -> missing active read_only
+cancel    to_sign                -> missing
 finish    running                -> active read_only expiring expired no_permission blocked failed
 learn     active read_only expiring expired no_permission blocked failed -> active read_only expiring expired no_permission blocked failed
 request   missing read_only no_permission failed requested -> requested

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 from support.companies import new_pesel, person, seal
-from support.houses import BOTH, House
+from support.houses import BOTH, Client, House
 from support.ministry import REFRESH, SIGNED_LOGIN, TOKEN_LOGIN
 from support.strangers import Stranger
 
@@ -47,7 +47,7 @@ async def test_a_persons_certificate_works_for_what_that_person_approved_only(ho
         assert [i.label for i in client_views.identities(house.office, other)] == []
     assert house.ministry.posts(SIGNED_LOGIN) == 0
     row = await house.authorise(client, own, zofia)
-    assert (row["state"], row["subject"], row["operator_id"]) == ("active", f"Pesel:{pesel}", zofia.id)
+    assert (row["state"], row["subject"]) == ("active", f"Pesel:{pesel}")
 
 
 async def test_a_ksef_token_of_the_client_works_and_ends_with_the_year(house: House):
@@ -59,10 +59,18 @@ async def test_a_ksef_token_of_the_client_works_and_ends_with_the_year(house: Ho
     assert sorted(json.loads(row["rights"])) == ["InvoiceRead", "InvoiceWrite"]
 
 
-async def test_the_owners_own_seal_has_every_right(house: House):
-    client = house.client()
-    row = await house.authorise(client, house.identity("klient", seal(client.nip)))
+async def test_the_office_is_the_owner_at_home(house: House):
+    own = house.db.row("SELECT id, nip, name FROM client WHERE office = 1")
+    row = await house.authorise(Client(own["id"], own["nip"]), house.identity("pieczęć", seal(own["nip"])))
     assert (row["state"], "Owner" in json.loads(row["rights"])) == ("active", True)
+
+
+def test_f31_the_certificate_of_another_company_is_refused(house: House):
+    """An office logs in as itself; a client's own certificate would open everything of that client."""
+    with pytest.raises(Problem) as caught:
+        house.identity("klient", seal(house.client().nip))
+    assert caught.value.code == "foreign_certificate"
+    assert house.db.value("SELECT count(*) FROM identity") == 0
 
 
 # How an attempt ends: what happens at KSeF before it, state, code, and what the sentence must say.
@@ -306,7 +314,9 @@ async def test_revoking_without_an_answer_is_not_done_and_says_so(house: House):
 async def test_the_way_of_authorisation_changes_only_when_nothing_is_on_the_wire(house: House):
     """F23: only who opened a session may read its results."""
     client = await house.ready_client()
-    other = house.identity("druga", seal(client.nip))
+    pesel = new_pesel()
+    house.ministry.grant(client.nip, pesel, *BOTH, kind="Pesel")
+    other = house.identity("druga", person(pesel), house.admin)
     house.approved(client)
     house.ministry.fault("stuck")
     await house.work_until(lambda: house.states([1]) == ["processing"])
@@ -375,3 +385,47 @@ async def test_a_wait_that_ksef_asks_for_is_not_longer_than_the_patience_of_who_
         await carry_out(house.office, client.id, patience=0.3)
     assert caught.value.code == "timeout"
     assert house.auth(client)["intent"] != ""
+
+
+async def test_a_login_that_works_outlives_a_new_one_that_ksef_did_not_answer(house: House):
+    """What works is given up only for something that works (design §7)."""
+    client = await house.ready_client()
+    house.ministry.fault("outage")
+    authorising.start_with_token(house.office, house.admin, client.id, Secret("20260101-EC-0-0-0|nip-1|ff"))
+    await house.carry_out(client)
+    row = house.auth(client)
+    assert (row["state"], row["method"], row["reason_code"]) == ("active", "certificate", "unreachable")
+    assert "działa poprzednia" in row["reason"]
+    house.ministry.calm()
+    ids = house.approved(client)
+    await house.work()
+    assert house.states(ids) == ["accepted"]
+
+
+async def test_a_login_that_is_replaced_ends_at_ksef_too(house: House):
+    """F32: otherwise it would live on for days."""
+    client = await house.ready_client()
+    first = house.auth(client)["reference"]
+    await house.authorise(client)
+    assert house.auth(client)["reference"] != first
+    assert [call["kind"] for call in house.calls("auth.end_current", "ended")] == ["ok"]
+
+
+async def test_cancelling_puts_the_login_that_worked_back(house: House):
+    client = await house.ready_client()
+    before = house.auth(client)
+    authorising.start_with_token(house.office, house.admin, client.id, Secret("20260101-EC-0-0-0|nip-1|ff"))
+    authorising.cancel(house.office, house.admin, client.id)
+    after = house.auth(client)
+    for column in (
+        "state",
+        "method",
+        "identity_id",
+        "sealed_token",
+        "sealed_refresh",
+        "rights",
+        "valid_until",
+        "subject",
+    ):
+        assert after[column] == before[column], column
+    assert (after["intent"], after["fallback"]) == ("", None)

@@ -12,7 +12,7 @@ import pytest
 from support import papers
 from support.houses import Client, House
 
-from ksef_tui.services import importing
+from ksef_tui.services import importing, incoming_files
 from ksef_tui.services.importing import ImportRow
 from ksef_tui.store import documents
 
@@ -238,7 +238,10 @@ def test_a_zip_bomb_is_unpacked_no_further_than_an_invoice_may_be(house: House, 
 ARCHIVES = {
     "no archive at all": (b"PK to nie jest archiwum", "nie można odczytać archiwum ZIP"),
     "no invoices in it": (packed({"a.txt": b"1"}), "w archiwum nie ma plików XML"),
-    "too many members": (packed({f"{n}.xml": b"" for n in range(importing.MAX_ZIP_MEMBERS + 1)}), "więcej niż 10000"),
+    "too many members": (
+        packed({f"{n}.xml": b"" for n in range(incoming_files.MAX_ZIP_MEMBERS + 1)}),
+        "więcej niż 10000",
+    ),
 }
 
 
@@ -259,3 +262,44 @@ def test_a_corrected_file_with_the_same_number_is_a_new_invoice(house: House, cl
     wrong = papers.invoice(client.nip, "FV/9").replace(b"<KodWaluty>PLN</KodWaluty>", b"")
     ids = house.bring(client, wrong, papers.invoice(client.nip, "FV/9"))
     assert house.states(ids) == ["invalid", "waiting"]
+
+
+def damaged_zip(kind: int) -> bytes:
+    """An archive whose compressed bytes were overwritten."""
+    packed_bytes = io.BytesIO()
+    with zipfile.ZipFile(packed_bytes, "w", kind) as archive:
+        archive.writestr("a.xml", b"<a/>" * 2000)
+    data = bytearray(packed_bytes.getvalue())
+    data[40:60] = b"\xff" * 20
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    "kind", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2], ids=["deflate", "lzma", "bzip2"]
+)
+def test_a_damaged_archive_takes_nothing_else_with_it(house: House, tmp_path: Path, kind: int):
+    client = house.client()
+    (tmp_path / "a.xml").write_bytes(papers.invoice(client.nip))
+    (tmp_path / "b.zip").write_bytes(damaged_zip(kind))
+    (tmp_path / "c.xml").write_bytes(papers.invoice(client.nip))
+    rows = importing.import_paths(house.office, house.admin, client.id, [tmp_path])
+    assert [row.state for row in rows] == ["waiting", "", "waiting"]
+    assert "uszkodzon" in rows[1].errors[0]
+
+
+def test_names_that_are_not_utf8_and_folders_that_are_shut_are_lines_of_the_report(house: House, tmp_path: Path):
+    client = house.client()
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/z\xff\xfe.xml")
+    Path(name).write_bytes(papers.invoice(client.nip))
+    [row] = importing.import_paths(house.office, house.admin, client.id, [tmp_path])
+    assert (row.state, row.errors) == ("waiting", ())
+    assert house.invoice(row.id)["file"] == "z\ufffd\ufffd.xml"
+
+
+def test_an_archive_in_an_archive_is_told(house: House, tmp_path: Path):
+    client = house.client()
+    inner = packed({"x.xml": papers.invoice(client.nip)})
+    (tmp_path / "outer.zip").write_bytes(packed({"a.xml": papers.invoice(client.nip), "b.zip": inner}))
+    rows = importing.import_paths(house.office, house.admin, client.id, [tmp_path / "outer.zip"])
+    assert [row.state for row in rows] == ["waiting", ""]
+    assert "archiwum w archiwum" in rows[1].errors[0]

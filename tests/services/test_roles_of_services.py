@@ -121,7 +121,7 @@ SEES_ONLY_OWN: dict[str, Callable[[Scene, Operator], object]] = {
         s.own_invoice
     ],
     "invoice_views.queue_counts": lambda s, o: sum(invoice_views.queue_counts(s.office, o).values()) == 1,
-    "invoice_views.approved_but_standing": lambda s, o: invoice_views.approved_but_standing(s.office, o) == [],
+    "invoice_views.standing": lambda s, o: invoice_views.standing(s.office, o) == [],
     "approving.waiting_ids": lambda s, o: approving.waiting_ids(s.office, o, None) == [s.own_invoice],
     "approving.summary": lambda s, o: approving.summary(s.office, o, [s.invoice, s.own_invoice]).count == 1,
     "contract.queue": lambda s, o: [r["id"] for r in contract.queue(s.office, o)] == [s.own_invoice],
@@ -214,6 +214,6 @@ async def test_a_personal_certificate_sends_only_what_its_owner_approved(house: 
     approving.approve(house.office, house.admin, [others])
     await house.work()
     assert house.states([own, others]) == ["accepted", "approved"]
-    [(_, _, count, why)] = invoice_views.approved_but_standing(house.office, house.admin)
+    [(_, _, count, why)] = invoice_views.standing(house.office, house.admin)
     assert count == 1
     assert "certyfikat osobisty" in why

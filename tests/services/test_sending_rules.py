@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 from support import papers
 from support.houses import Client, House
-from support.ministry import ASKING, CLOSE, CLOSING, OPEN, OPENING, SEND, SENDING, SIGNED_LOGIN
+from support.ministry import ASKING, CLOSE, CLOSING, OPEN, OPENING, SEND, SENDING, SIGNED_LOGIN, Ministry
 
 from ksef_tui.services import approving, authorising
-from ksef_tui.services.invoice_views import approved_but_standing
+from ksef_tui.services.invoice_views import standing
 from ksef_tui.services.worker import Worker
 from ksef_tui.store import documents
 
@@ -63,6 +63,10 @@ async def test_rule_1_f22_a_wrong_name_never_goes_out_even_from_an_edited_databa
         await house.work()
         assert house.states(ids) == ["accepted", "accepted"]
         assert house.ministry.posts(SIGNED_LOGIN) == 4
+    elif swapped == "sessions":  # nor does another client's session: it is closed, and each opens its own
+        await house.work()
+        assert house.states(ids) == ["accepted", "accepted"]
+        assert {row["context"] for row in house.calls("session.send", "started")[2:]} == {one.nip, two.nip}
     elif swapped == "references of sessions":  # the session at KSeF is another's: it takes nothing, the invoices stay
         await house.work_until(lambda: len(house.calls("session.send", "ended")) >= 4)
         assert house.states(ids) == ["approved", "approved"]
@@ -77,7 +81,7 @@ async def test_rule_1_f22_a_wrong_name_never_goes_out_even_from_an_edited_databa
         assert house.ministry.posts(SEND) == sent, "a call left though the names did not fit"
     for client, document in zip((one, two), documents, strict=True):
         assert all(kept["seller"] == client.nip for kept in house.ministry.holds(document))
-    expected = 2 if swapped == "sealed tokens" else 1
+    expected = 2 if swapped in ("sealed tokens", "sessions") else 1
     assert [len(house.ministry.numbered(client.nip)) for client in (one, two)] == [expected, expected]
 
 
@@ -320,7 +324,7 @@ async def test_invoices_of_a_client_without_an_authorisation_wait_and_say_why(ho
     ids = house.approved(client)
     await house.work()
     assert house.states(ids) == ["approved"]
-    [(nip, _, count, why)] = approved_but_standing(house.office, house.admin)
+    [(nip, _, count, why)] = standing(house.office, house.admin)
     assert (nip, count) == (client.nip, 1)
     assert "brak autoryzacji" in why
 
@@ -381,3 +385,46 @@ async def test_rule_12_f52_what_ksef_marked_offline_is_shown(house: House):
 def history(house: House, invoice_id: int) -> list[str]:
     rows = house.db.rows("SELECT act, to_state FROM invoice_event WHERE invoice_id = ? ORDER BY id", (invoice_id,))
     return [f"{row['act']} {row['to_state']}" for row in rows]
+
+
+# ---- what is stuck does not stop the rest
+
+
+async def test_a_session_whose_key_does_not_open_is_closed_and_another_takes_its_place(house: House):
+    client = await house.ready_client()
+    house.approved(client)
+    await house.work_until(lambda: house.db.value("SELECT count(*) FROM invoice WHERE upo = 'saved'") == 1)
+    house.edit("UPDATE session SET sealed_key = zeroblob(60)")
+    ids = house.approved(client, papers.invoice(client.nip), papers.invoice(client.nip))
+    await house.work()
+    assert house.states(ids) == ["accepted", "accepted"]
+    assert [row["state"] for row in house.db.rows("SELECT state FROM session ORDER BY id")] == ["finished", "finished"]
+
+
+async def test_rule_10_a_limit_of_sending_does_not_eat_the_limit_of_sessions(own_ministry, tmp_path):
+    """F36: a session is opened only for an invoice that may go out, and waits for the next one instead of closing."""
+    ministry = Ministry(own_ministry(limits="production").url)
+    house = House(tmp_path / "office", ministry)
+    client = await house.ready_client()
+    ids = house.approved(client, *(papers.invoice(client.nip) for _ in range(14)))
+    await house.work()
+    assert house.states(ids) == ["accepted"] * 14
+    assert len(house.calls("session.open")) == 1
+    assert ministry.refused_by_limits() == 0
+    house.close()
+    ministry.close()
+
+
+async def test_invoices_at_ksef_of_a_client_that_lost_access_are_told(house: House):
+    client = await house.ready_client()
+    house.approved(client)
+    house.ministry.fault("stuck")
+    await house.work_until(lambda: house.states([1]) == ["processing"])
+    house.ministry.take_back(client.nip, house.nip)
+    authorising.check(house.office, house.admin, client.id)
+    await house.carry_out(client)
+    house.ministry.calm()
+    await house.work()
+    [(nip, _, count, why)] = standing(house.office, house.admin)
+    assert (nip, count) == (client.nip, 1)
+    assert why == "wysłane, wynik nieznany – brak uprawnień w KSeF"

@@ -83,7 +83,7 @@ async def test_paused_clients_and_those_without_authorisation_do_not_keep_a_work
     ids = [*house.approved(paused), *house.approved(without)]
     await house.work()
     assert house.states(ids) == ["approved", "approved"]
-    assert len(invoice_views.approved_but_standing(house.office, house.admin)) == 2
+    assert len(invoice_views.standing(house.office, house.admin)) == 2
 
 
 async def test_idle_is_asked_of_the_database(house: House):

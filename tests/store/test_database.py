@@ -181,7 +181,7 @@ def test_a_folder_that_is_shut_is_one_polish_sentence(world_folder: Path, place:
     world_folder.chmod(0o000)
     answer = as_nobody(READ_ONLY, world_folder / place)
     assert answer == [
-        f"cannot_open Nie można otworzyć bazy danych w {(world_folder / place).parent}: brak praw do katalogu."
+        f"cannot_open Nie można otworzyć bazy danych w {(world_folder / place).parent}: brak uprawnień."
     ]
 
 
