@@ -11,19 +11,16 @@ from ksef_tui.cli.shared import (
     Context,
     client_line,
     fail,
+    group,
     json_option,
     limit_option,
-    program,
     show,
     show_one,
     stdin_line,
 )
 from ksef_tui.domain.secret import Secret
 
-
-@program.group()
-def auth() -> None:
-    """Autoryzacja klientów w KSeF."""
+auth = group("auth", "Autoryzacja klientów w KSeF.")
 
 
 wait_option = click.option("--no-wait", is_flag=True, help="tylko zapisz zamiar; zrobi to worker")

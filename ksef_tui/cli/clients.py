@@ -9,9 +9,9 @@ import click
 from ksef_tui.cli.shared import (
     Context,
     client_line,
+    group,
     json_option,
     limit_option,
-    program,
     read_file,
     show,
     show_one,
@@ -21,10 +21,7 @@ from ksef_tui.cli.shared import (
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.secret import Secret
 
-
-@program.group()
-def client() -> None:
-    """Klienci biura."""
+client = group("client", "Klienci biura.")
 
 
 @client.command("add")
@@ -70,9 +67,7 @@ def client_archive(context: Context, nip: str) -> None:
     clients.archive(context.office, context.operator, clients.id_of(context.office, nip))
 
 
-@program.group()
-def identity() -> None:
-    """Profile biura: czyim certyfikatem podpisuje program."""
+identity = group("identity", "Profile biura: czyim certyfikatem podpisuje program.")
 
 
 @identity.command("add")

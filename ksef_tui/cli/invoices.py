@@ -12,11 +12,11 @@ import click
 from ksef_tui.cli.shared import (
     Context,
     fail,
+    group,
     invoice_id,
     json_option,
     limit_option,
     plain,
-    program,
     queue_line,
     show,
     show_one,
@@ -33,9 +33,7 @@ class ExistingName(click.Path):
         return super().convert(value, param, ctx)
 
 
-@program.group()
-def invoice() -> None:
-    """Faktury."""
+invoice = group("invoice", "Faktury.")
 
 
 @invoice.command("check")
@@ -114,9 +112,7 @@ def invoice_export(context: Context, ids: Sequence[int], folder: Path) -> None:
         click.echo(str(path))
 
 
-@program.group()
-def queue() -> None:
-    """Kolejka faktur wychodzących."""
+queue = group("queue", "Kolejka faktur wychodzących.")
 
 
 @queue.command("list")
@@ -193,9 +189,7 @@ def end_with_result(result: Any, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-@program.group()
-def upo() -> None:
-    """Urzędowe poświadczenia odbioru."""
+upo = group("upo", "Urzędowe poświadczenia odbioru.")
 
 
 @upo.command("export")

@@ -11,6 +11,7 @@ import click
 
 from ksef_tui.cli.shared import (
     Context,
+    group,
     json_option,
     program,
     show,
@@ -79,9 +80,7 @@ def sandbox(port: int, data_dir: Path | None, limits: str, delay: int, latency: 
     sys.exit(status)
 
 
-@program.group()
-def config() -> None:
-    """Ustawienia biura."""
+config = group("config", "Ustawienia biura.")
 
 
 @config.command("list")
@@ -119,9 +118,7 @@ def config_set(context: Context, key: str, value: str) -> None:
 # ---- operators
 
 
-@program.group()
-def operator() -> None:
-    """Operatorzy: kto używa programu."""
+operator = group("operator", "Operatorzy: kto używa programu.")
 
 
 @operator.command("add")

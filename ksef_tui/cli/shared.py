@@ -154,6 +154,13 @@ def program(ctx: click.Context, data_dir: Path | None, login: str | None) -> Non
         sys.exit(run(ctx.obj.office, ctx.obj.operator))
 
 
+def group(name: str, meaning: str) -> click.Group:
+    """A group of commands of the program."""
+    made = click.Group(name, help=meaning)
+    program.add_command(made)
+    return made
+
+
 def client_line(row: dict[str, Any]) -> str:
     """A client for people."""
     waits = f"  {row['waiting']} do zatw." if row.get("waiting") else ""

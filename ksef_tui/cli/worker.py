@@ -33,6 +33,7 @@ def worker(context: Context, until_idle: bool, timeout: float | None, until_eof:
     _ = office.sealer  # a missing key is said now, not at the first invoice
 
     async def work() -> bool:
+        """Whether it ended by itself, before the time was over."""
         serving = Worker(office, until_idle=until_idle, tell=lambda text: click.echo(plain(text), err=True))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
