@@ -30,13 +30,9 @@ def guard(office: Office, row: sqlite3.Row, now: datetime) -> Stop | None:
     )
 
 
-def guard_new(office: Office, client_id: int, *, seller_nip: str, number_key: str, attachment: bool) -> Stop | None:
-    """The same for an invoice that has no row yet."""
-    return (
-        _wrong_name(office, client_id, seller_nip)
-        or _duplicate(office, client_id, number_key, 0)
-        or _attachment(attachment)
-    )
+def guard_new(office: Office, client_id: int, *, number_key: str, attachment: bool) -> Stop | None:
+    """The same for a document that has no row yet and whose seller was found to be the client's by the checks."""
+    return _duplicate(office, client_id, number_key, 0) or _attachment(attachment)
 
 
 def _wrong_name(office: Office, client_id: int, seller_nip: str) -> Stop | None:

@@ -26,7 +26,7 @@ from ksef_tui.store.records import audit
 if TYPE_CHECKING:
     from ksef_tui.fa3.check import Checked
 
-READ_AT_A_TIME = 100  # documents written in one transaction
+READ_AT_A_TIME = 250  # documents written in one transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def check_paths(office: Office, paths: Sequence[Path]) -> list[ImportRow]:
         if candidate.data is None:
             rows.append(ImportRow(candidate.name, None, "", "", (candidate.error,), ()))
             continue
-        checked = _check(office, candidate.data, None)
+        checked = _check(office, candidate.data, None, _xsd_folder(office))
         state = InvoiceState.INVALID if checked.errors else InvoiceState.WAITING
         number = checked.facts.number if checked.facts else ""
         rows.append(
@@ -106,13 +106,15 @@ def check_paths(office: Office, paths: Sequence[Path]) -> list[ImportRow]:
     return rows
 
 
-def _check(office: Office, data: bytes, client_nip: str | None) -> Checked:
+def _xsd_folder(office: Office) -> Path | None:
+    folder = settings.get(office.db, "xsd_folder")
+    return Path(folder) if folder else None
+
+
+def _check(office: Office, data: bytes, client_nip: str | None, xsd_folder: Path | None) -> Checked:
     from ksef_tui.fa3.check import check  # late: lxml and the schema are needed only here
 
-    folder = settings.get(office.db, "xsd_folder")
-    return check(
-        data, today=polish_day(office.clock()), client_nip=client_nip, xsd_folder=Path(folder) if folder else None
-    )
+    return check(data, today=polish_day(office.clock()), client_nip=client_nip, xsd_folder=xsd_folder)
 
 
 def _sentences(findings: Sequence[object]) -> tuple[str, ...]:
@@ -125,7 +127,8 @@ def _import_batch(office: Office, operator: Operator, client_id: int, batch: Seq
         return []
     client = offices.client(office.db, client_id)
     assert client is not None
-    checked = [(c, None if c.data is None else _check(office, c.data, client["nip"])) for c in batch]
+    folder = _xsd_folder(office)
+    checked = [(c, None if c.data is None else _check(office, c.data, client["nip"], folder)) for c in batch]
     rows = []
     with office.db.write() as connection:
         for candidate, result in checked:
@@ -143,7 +146,6 @@ def _verdict(office: Office, client_id: int, checked: Checked) -> tuple[InvoiceS
     stop = guard_new(
         office,
         client_id,
-        seller_nip=checked.facts.seller_nip,
         number_key=normal_number(checked.facts.number),
         attachment=checked.facts.has_attachment,
     )
@@ -192,7 +194,7 @@ def _columns(file: str, data: bytes, checked: Checked) -> dict[str, Any]:
     """What the queue knows of a document; empty where it could not be read."""
     findings = {"errors": _sentences(checked.errors), "warnings": _sentences(checked.warnings)}
     known: dict[str, Any] = {
-        "file": Path(file).name,
+        "file": file.rpartition("/")[2],
         "size": len(data),
         "attachment": 0,
         "findings": json.dumps(findings, ensure_ascii=False),

@@ -21,7 +21,7 @@ from ksef_tui.services.invoice_views import hash_b64
 from ksef_tui.store import invoices, sessions
 
 if TYPE_CHECKING:
-    from ksef_tui.ksef.models import SessionInvoice
+    from ksef_tui.ksef.models import InvoiceMetadata, SessionInvoice
     from ksef_tui.services.turn import Turn
 
 S = InvoiceState
@@ -144,8 +144,8 @@ async def _in_ksef(turn: Turn, access: Access, row: sqlite3.Row) -> tuple[str, s
     for invoice in found:
         if invoice.invoice_hash == wanted:
             return invoice.ksef_number, wanted
-    for invoice in found:
-        if invoice.ksef_number == row["ksef_number"] or not row["ksef_number"]:
+    for invoice in found:  # seller, kind and number are KSeF's key (F4): of these there is one, and it is the original
+        if invoice.ksef_number == row["ksef_number"] or (not row["ksef_number"] and _same_key(invoice, row)):
             return invoice.ksef_number, invoice.invoice_hash
     if not row["ksef_number"]:
         return "", None
@@ -156,6 +156,11 @@ async def _in_ksef(turn: Turn, access: Access, row: sqlite3.Row) -> tuple[str, s
             return row["ksef_number"], None
         raise
     return row["ksef_number"], sha256_b64(original.body)
+
+
+def _same_key(invoice: InvoiceMetadata, row: sqlite3.Row) -> bool:
+    seller = invoice.seller.nip if invoice.seller is not None else row["seller_nip"]
+    return seller == row["seller_nip"] and invoice.invoice_type.upper() == row["kind"].replace("_", "")
 
 
 def _still_unknown(turn: Turn, row: sqlite3.Row, refused: Refused) -> None:
