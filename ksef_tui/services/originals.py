@@ -160,7 +160,8 @@ async def _in_ksef(turn: Turn, access: Access, row: sqlite3.Row) -> tuple[str, s
 
 def _same_key(invoice: InvoiceMetadata, row: sqlite3.Row) -> bool:
     seller = invoice.seller.nip if invoice.seller is not None else row["seller_nip"]
-    return seller == row["seller_nip"] and invoice.invoice_type.upper() == row["kind"].replace("_", "")
+    kind = str(row["kind"]).replace("_", "")
+    return bool(seller == row["seller_nip"] and invoice.invoice_type.upper() == kind)
 
 
 def _still_unknown(turn: Turn, row: sqlite3.Row, refused: Refused) -> None:
