@@ -21,7 +21,7 @@ os.environ |= {"TERM": "xterm-256color", "COLORTERM": "truecolor"}  # the same c
 os.environ.pop("NO_COLOR", None)
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "tui")]
 
-from tui_helpers import text_of, until  # noqa: E402
+from tui_helpers import expect, text_of  # noqa: E402
 from tui_office import NOW, furnish, new_office  # noqa: E402
 
 from ksef_tui.tui.app import KsefTui  # noqa: E402
@@ -56,10 +56,10 @@ async def picture(wanted: Picture) -> str:
         app = KsefTui(office, operator, now=lambda: NOW)
         async with app.run_test(size=wanted.size) as pilot:
             main = app.main
-            await until(pilot, lambda: main.header_view is not None and bool(main.clients.list.ids))
-            await until(pilot, lambda: main.authorization.view is not None and bool(main.queue.counts))
+            await expect(pilot, lambda: main.header_view is not None and bool(main.clients.list.ids))
+            await expect(pilot, lambda: main.authorization.view is not None and bool(main.queue.counts))
             await pilot.press(*wanted.keys)
-            await until(pilot, lambda: wanted.shows in text_of(app))
+            await expect(pilot, lambda: wanted.shows in text_of(app))
             await pilot.pause()
             svg = app.export_screenshot(title="ksef-tui")
         office.close()

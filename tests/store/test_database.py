@@ -180,9 +180,7 @@ def test_a_read_only_database_is_one_polish_sentence(world_folder: Path, folder_
 def test_a_folder_that_is_shut_is_one_polish_sentence(world_folder: Path, place: str):
     world_folder.chmod(0o000)
     answer = as_nobody(READ_ONLY, world_folder / place)
-    assert answer == [
-        f"cannot_open Nie można otworzyć bazy danych w {(world_folder / place).parent}: brak uprawnień."
-    ]
+    assert answer == [f"cannot_open Nie można otworzyć bazy danych w {(world_folder / place).parent}: brak uprawnień."]
 
 
 def test_a_database_of_a_newer_program_is_refused_and_left_alone(tmp_path: Path):
