@@ -50,33 +50,51 @@ def invoices(count: int) -> str:
 # Footer -------------------------------------------------------------------------------------------------------------
 
 
-def footer(situation: Situation, width: int) -> Line:
-    """The keys of the pane with their scope; what does nothing now is greyed, not gone."""
-    spans: list[Span] = [(" ", "text")]
-    help_width = _key_width(BY_ID["help"].shown, BY_ID["help"].label)
-    room, shown, helped = width - help_width - 1, 1, False
+def footer(situation: Situation, width: int) -> list[tuple[int, Line]]:
+    """The keys of the pane with their scope, each with the cells that it takes wherever the cursor stands, so that a
+    move repaints a label and never what is behind it. What does nothing now is greyed, not gone."""
+    room, most = width - 1, 6 if width < 100 else len(ACTIONS)
+    helping = _key_width("help", situation, width)
+    chosen: list[tuple[str, int]] = []
+    helped = False
     for action_id in FOOTERS[situation.pane]:
-        action = BY_ID[action_id]
         if action_id == "exercise.troubles" and not situation.exercise:
             continue
-        disabled = action.why_disabled(situation) is not None
-        label = action.label if disabled else action.label + _scope(action_id, situation)
-        if action_id == "help":
-            helped = True
-        elif room < _key_width(action.shown, label) - (2 if helped else 0) or (width < 100 and shown == 6):
-            continue
-        else:
-            room -= _key_width(action.shown, label)
-            shown += 1
-        spans += [(action.shown, "quiet" if disabled else "key"), (f" {label}  ", "quiet" if disabled else "text")]
-    return tuple(spans)
+        taken = _key_width(action_id, situation, width)
+        helped = helped or action_id == "help"
+        if action_id == "help" or (
+            taken - 2 <= room - (0 if helped else helping) and len(chosen) < most - (0 if helped else 1)
+        ):
+            chosen.append((action_id, taken))
+            room -= taken
+    return [(taken, _key(action_id, situation, width)) for action_id, taken in chosen]
 
 
-def _key_width(shown: str, label: str) -> int:
-    return cell_len(shown) + cell_len(label) + 3
+def _key(action_id: str, situation: Situation, width: int) -> Line:
+    action = BY_ID[action_id]
+    scope = _scope(action_id, situation)
+    said = fit(scope, min(cell_len(scope), _reserve(action_id, situation, width)))
+    if action.why_disabled(situation) is not None:
+        return ((f"{action.shown} {action.label}{said}", "quiet"),)
+    return ((action.shown, "key"), (f" {action.label}{said}", "text"))
+
+
+def _key_width(action_id: str, situation: Situation, width: int) -> int:
+    action = BY_ID[action_id]
+    return cell_len(action.shown) + cell_len(action.label) + _reserve(action_id, situation, width) + 3
+
+
+def _reserve(action_id: str, situation: Situation, width: int) -> int:
+    """Cells for the scope of a key."""
+    if not action_id.startswith("invoice.") or action_id == "invoice.import":
+        return 0
+    if situation.pane is Pane.QUEUE:
+        return cell_len(f" {situation.marked} zazn.") if situation.marked else 0
+    return 18 if width >= 100 else 14 if action_id == "invoice.approve" else 0
 
 
 def _scope(action_id: str, situation: Situation) -> str:
+    """What a key would work on: how many, and whose."""
     if not action_id.startswith("invoice.") or action_id == "invoice.import":
         return ""
     if situation.pane is Pane.QUEUE:
@@ -84,7 +102,7 @@ def _scope(action_id: str, situation: Situation) -> str:
         return f" {sum(situation.states.get(state, 0) for state in moves)} zazn." if situation.marked else ""
     if situation.client is None:
         return ""
-    name = fit(short_name(situation.client.name), min(12, cell_len(short_name(situation.client.name))))
+    name = short_name(situation.client.name)
     return f" {situation.client.waiting} · {name}" if action_id == "invoice.approve" else f" · {name}"
 
 

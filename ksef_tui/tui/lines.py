@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -34,10 +33,12 @@ def changed_cells(old: Line, new: Line) -> tuple[int, int] | None:
     return (different[0], different[-1] + 1) if different else None
 
 
-class Toned(Widget):
-    """Turns tones into styles of the theme, and lines into strips."""
+# The tones belong to the screen: on each widget they would be twenty nodes more to style whenever anything changes.
+TONE_CLASSES = frozenset({f"tone--{tone}" for tone in TONES} | {"row--cursor", "row--resting"})
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"tone--{tone}" for tone in TONES} | {"row--cursor", "row--resting"}
+
+class Toned(Widget):
+    """Turns tones into styles of the theme, and lines into strips. Its screen has the `TONE_CLASSES`."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
@@ -52,9 +53,9 @@ class Toned(Widget):
         """The style of a tone, on a plain line or on one under the cursor."""
         style = self._tones.get((name, row))
         if style is None:
-            style = self.get_component_rich_style(f"tone--{name}")
+            style = self.rich_style + self.screen.get_component_rich_style(f"tone--{name}", partial=True)
             if row:
-                style += Style(bgcolor=self.get_component_rich_style(row).bgcolor)
+                style += Style(bgcolor=self.screen.get_component_rich_style(row).bgcolor)
             self._tones[name, row] = style
         return style
 
@@ -82,6 +83,12 @@ class Lines(Toned):
         """Show what `build` makes for the width; it is asked again when the width changes."""
         self._build = build
         self.renew()
+
+    def take(self, width: int, line: Line) -> None:
+        """Show one line in so many cells; none: nothing."""
+        if self.styles.width is None or self.styles.width.value != width:
+            self.styles.width = width
+        self.show(lambda _: (line,))
 
     def renew(self) -> None:
         """Build again and repaint the cells that differ."""

@@ -10,6 +10,7 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
+from textual.geometry import Size
 from textual.screen import Screen
 from textual.signal import Signal
 from textual.timer import Timer
@@ -19,7 +20,8 @@ from ksef_tui.services import views
 from ksef_tui.services.views import HeaderView
 from ksef_tui.tui import describe, present
 from ksef_tui.tui.desk import Desk, Loader
-from ksef_tui.tui.lines import Lines
+from ksef_tui.tui.keys import Keys
+from ksef_tui.tui.lines import TONE_CLASSES, Lines
 from ksef_tui.tui.panes import AuthorizationPane, ClientsPane, FilteredPane, QueuePane
 from ksef_tui.tui.panes import Pane as PaneWidget
 from ksef_tui.tui.present import Line
@@ -30,8 +32,9 @@ if TYPE_CHECKING:
     from ksef_tui.tui.app import KsefTui
 
 LOOK_EVERY = 0.1  # seconds between two looks for changes (4 µs each)
-SETTLED_AFTER = 0.08  # seconds without a move before the authorisation of the client under the cursor is read
+SETTLED_AFTER = 0.08  # seconds without a move before the keys and the authorisation follow the cursor
 WIDE = 110  # columns from which the panes stand side by side
+WIDEST = 140  # columns from which both lists take their share of the rest
 SMALLEST = (64, 16)  # columns and rows below which nothing useful can be shown
 REAL = frozenset({"preprod", "production"})
 ORDER = (Pane.CLIENTS, Pane.QUEUE, Pane.AUTHORIZATION)
@@ -42,7 +45,7 @@ class MainScreen(Screen[None]):
     """Everything an accountant sees all day."""
 
     AUTO_FOCUS = "#client-list"
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]  # noqa: RUF012  # the base declares it so
+    COMPONENT_CLASSES: ClassVar[set[str]] = set(TONE_CLASSES)
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(action.key, f"act('{action.id}')", action.label, show=False, id=action.id) for action in ACTIONS),
         Binding("question_mark", "act('help')", show=False),
@@ -50,13 +53,16 @@ class MainScreen(Screen[None]):
     ]
 
     def __init__(self, desk: Desk, app: KsefTui) -> None:
-        super().__init__()
+        # Known now, set now: a class that changes when all is mounted styles everything anew.
+        super().__init__(classes=f"-env-{desk.office.environment.code} -on-{Pane.CLIENTS.value}")
         self.desk = desk
         self.pane = Pane.CLIENTS
         self.header_view: HeaderView | None = None
         self.clients = ClientsPane(desk)
         self.queue = QueuePane(desk)
         self.authorization = AuthorizationPane(desk, self.situation)
+        self._panes = {Pane.CLIENTS: self.clients, Pane.QUEUE: self.queue, Pane.AUTHORIZATION: self.authorization}
+        self.keys = Keys(lambda width: describe.footer(self.situation(), width))
         self._program = app
         self._acts: Acts | None = None
         self._trouble = app.trouble
@@ -72,17 +78,19 @@ class MainScreen(Screen[None]):
         )
 
     def compose(self) -> ComposeResult:
+        self._fit(self.app.size)
+        self._show_pane()
         yield Lines(id="header")
+        yield Lines(id="alarm")
         with Container(id="panes"):
             yield self.clients
             yield self.queue
             yield self.authorization
         yield Lines(id="too-small")
-        yield Lines(id="footer")
+        yield self.keys
 
     def on_mount(self) -> None:
         self.query_one("#too-small", Lines).show(self._too_small)
-        self._show_pane()
         self._look()
         self.set_interval(LOOK_EVERY, self._look)
         self._at_next_minute()
@@ -106,8 +114,7 @@ class MainScreen(Screen[None]):
             first, self._version = self._version < 0, version
             if first:
                 self._seq = views.newest_seq(self.desk.office)
-                self._header.request()
-                self.clients.reload()  # the queue, which may be long, when they have been painted
+                self.clients.read_list()  # the rest, which may take long, when they have been painted
                 return
             changes = views.changes_since(self.desk.office, self.desk.operator, self._seq)
         except Exception as error:
@@ -139,9 +146,10 @@ class MainScreen(Screen[None]):
 
     def _show_header(self, view: HeaderView) -> None:
         self.header_view = view
-        self.add_class(f"-env-{view.environment}")
+        alarm = self.query_one("#alarm", Lines)
+        alarm.set_class(bool(view.alarm), "-on")
+        alarm.show(lambda width: [present.alarm(view.alarm, width)])
         self._draw_header()
-        self._draw_footer()
 
     def _draw_header(self) -> None:
         view, desk = self.header_view, self.desk
@@ -179,8 +187,8 @@ class MainScreen(Screen[None]):
 
     @property
     def environment(self) -> str:
-        """The code of the environment; until it has been read, the one where most care is due."""
-        return self.header_view.environment if self.header_view is not None else "production"
+        """The code of the environment."""
+        return self.desk.office.environment.code
 
     def show(self, pane: Pane) -> None:
         """Go to a pane."""
@@ -188,13 +196,20 @@ class MainScreen(Screen[None]):
         self._show_pane()
         self.set_focus(self.query_one(FOCUS[pane]))  # at once: the next key belongs to it already
 
+    def _fit(self, size: Size) -> None:
+        """Panes side by side, or as tabs, or nothing but a word that there is no room."""
+        self.set_class(size.width >= WIDE, "-wide")
+        self.set_class(size.width >= WIDEST, "-widest")
+        self.set_class(size.width < WIDE, "-narrow")
+        self.set_class(size.width < SMALLEST[0] or size.height < SMALLEST[1], "-tiny")
+
     def _show_pane(self) -> None:
-        wide = self.size.width >= WIDE
+        wide = self.app.size.width >= WIDE
         shown = {self.pane, Pane.AUTHORIZATION} if self.pane is Pane.CLIENTS else {self.pane}
-        for pane in ORDER:
-            self.query_one(f"#{pane.value}").display = wide or pane in shown
+        for pane, widget in self._panes.items():
+            widget.display = wide or pane in shown
             self.set_class(pane is self.pane, f"-on-{pane.value}")
-        self._draw_footer()
+        self.keys.renew()
 
     def action_turn(self, by: int) -> None:
         self.show(ORDER[(ORDER.index(self.pane) + by) % len(ORDER)])
@@ -236,11 +251,6 @@ class MainScreen(Screen[None]):
             self._acts = Acts(self, self._program)
         self._acts.start(action, situation)
 
-    def _draw_footer(self) -> None:
-        if self.is_mounted:
-            situation = self.situation()
-            self.query_one("#footer", Lines).show(lambda width: [describe.footer(situation, width)])
-
     # What widgets tell --------------------------------------------------------------------------------------------
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
@@ -250,32 +260,36 @@ class MainScreen(Screen[None]):
                 self._show_pane()
 
     def on_resize(self, event: events.Resize) -> None:
-        width, height = event.size
-        self.set_class(width < SMALLEST[0] or height < SMALLEST[1], "-tiny")
+        self._fit(event.size)
         self._show_pane()
         self.call_after_refresh(self.authorization.draw)
 
     @on(WindowList.Moved)
     def _moved(self, event: WindowList.Moved) -> None:
-        self._draw_footer()
-        if event.list is self.clients.list:
-            if self._settling is not None:
-                self._settling.stop()
-            self._settling = self.set_timer(SETTLED_AFTER, self._settle)
+        if self._settling is not None:
+            self._settling.stop()
+        self._settling = self.set_timer(SETTLED_AFTER, self._settle)
 
     def _settle(self) -> None:
+        self._settling = None
+        self.keys.renew()
         self.authorization.select(self.clients.list.current_id)
 
     @on(ClientsPane.Loaded)
     def _clients_loaded(self) -> None:
         if not self._queue_wanted:
             self._queue_wanted = True
-            self.call_after_refresh(self.queue.reload)
+            self.call_after_refresh(self._read_the_rest)
+
+    def _read_the_rest(self) -> None:
+        self._header.request()
+        self.clients.count()
+        self.queue.reload()
 
     @on(WindowList.Marked)
     def _marked(self, event: WindowList.Marked) -> None:
         self.queue.count_marks()
-        self._draw_footer()
+        self.keys.renew()
 
     @on(WindowList.ReadFailed)
     def _read_failed(self, event: WindowList.ReadFailed) -> None:

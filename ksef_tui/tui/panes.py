@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from textual import events, on
 from textual.app import ComposeResult
-from textual.containers import Vertical
+from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.timer import Timer
 from textual.widget import Widget
@@ -48,9 +48,17 @@ class Pane(Vertical):
 
     def frame(self, *parts: Widget) -> ComposeResult:
         """The parts between the edges. The sides belong to a box of their own: a row repaints without them."""
-        yield Lines(classes="top")
+        yield self.top_edge()
         yield Vertical(*parts, classes="body")
         yield Lines(classes="bottom")
+
+    def top_edge(self) -> Widget:
+        """The edge with the title."""
+        return Lines(classes="top")
+
+    def draw_top(self, focused: bool) -> None:
+        """Draw the title."""
+        self.query_one(".top", Lines).show(lambda width: [present.frame_top(self._title, width, focused)])
 
     def edges(self, title: Line, note: Callable[[int], Line] = lambda room: ()) -> None:
         """Say what is in the pane; the note below is told how much room it has."""
@@ -58,9 +66,9 @@ class Pane(Vertical):
         self.draw_edges()
 
     def draw_edges(self) -> None:
-        look, focused = self.desk.look, self.has_focus_within
-        self.query_one(".top", Lines).show(lambda width: [present.frame_top(look, self._title, width, focused)])
-        self.query_one(".bottom", Lines).show(lambda width: [present.frame_bottom(look, self._note, width, focused)])
+        focused = self.has_focus_within
+        self.draw_top(focused)
+        self.query_one(".bottom", Lines).show(lambda width: [present.frame_bottom(self._note, width, focused)])
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         self.draw_edges()
@@ -150,16 +158,26 @@ class ClientsPane(FilteredPane):
         self.mine = False
         self.counts = ClientCounts(0, 0)
         self.list: WindowList[ClientRow] = WindowList(self._read, self._paint, present.client_lit, id="client-list")
-        self._loader: Loader[tuple[array[int], ClientCounts]] = Loader(
-            desk, self._job, self._show, self.run_worker, self.fail
+        self._loader: Loader[array[int]] = Loader(desk, self._job, self._show, self.run_worker, self.fail)
+        self._counter: Loader[ClientCounts] = Loader(
+            desk, self._count_job, self._show_counts, self.run_worker, self.fail
         )
 
     def compose(self) -> ComposeResult:
         yield from self.frame(self.list, self.filter_input())
 
     def reload(self) -> None:
+        """Read the order anew, and how many there are."""
+        self.read_list()
+        self.count()
+
+    def read_list(self) -> None:
         """Read the order anew."""
         self._loader.request()
+
+    def count(self) -> None:
+        """Count anew."""
+        self._counter.request()
 
     def _read(self, ids: list[int]) -> Mapping[int, ClientRow]:
         return client_views.client_rows(self.desk.office, self.desk.operator, ids)
@@ -167,21 +185,29 @@ class ClientsPane(FilteredPane):
     def _paint(self, row: ClientRow, width: int, marked: bool) -> Line:
         return present.client_row(self.desk.look, row, width)
 
-    def _job(self) -> Callable[[], tuple[array[int], ClientCounts]]:
+    def _job(self) -> Callable[[], array[int]]:
         office, operator, text, mine = self.desk.office, self.desk.operator, self.text, self.mine
-        return lambda: (
-            client_views.client_ids(office, operator, text, mine),
-            client_views.client_counts(office, operator),
-        )
+        return lambda: client_views.client_ids(office, operator, text, mine)
 
-    def _show(self, found: tuple[array[int], ClientCounts]) -> None:
-        ids, self.counts = found
+    def _show(self, ids: array[int]) -> None:
         if not ids:
             self.list.say_when_empty(self._when_empty())
         self.list.set_ids(ids, from_top=self._other)
         self._other = False
-        total = self.counts.total
-        shown = f"{len(ids)} z {total}" if self.text or self.mine else str(total)
+        self._draw_title()
+        self.post_message(self.Loaded())
+
+    def _count_job(self) -> Callable[[], ClientCounts]:
+        office, operator = self.desk.office, self.desk.operator
+        return lambda: client_views.client_counts(office, operator)
+
+    def _show_counts(self, counts: ClientCounts) -> None:
+        self.counts = counts
+        self._draw_title()
+
+    def _draw_title(self) -> None:
+        listed = len(self.list.ids)
+        shown = f"{listed} z {self.counts.total}" if self.text or self.mine else str(listed)
         parts = [f"Klienci {shown}"]
         if self.mine:
             parts.append("moi")
@@ -190,7 +216,6 @@ class ClientsPane(FilteredPane):
         trouble = self.counts.trouble
         note: Line = ((count_of(trouble, "wymaga", "wymagają", "wymaga") + " uwagi", "bad"),) if trouble else ()
         self.edges(self.title_line("1", *parts), lambda room: note)
-        self.post_message(self.Loaded())
 
     def _when_empty(self) -> list[Line]:
         if self.text or self.mine:
@@ -240,6 +265,7 @@ class QueuePane(FilteredPane):
         """Only this client's invoices; None: everybody's."""
         self.client_id, self.client_name = client_id, name
         self.list.unmark()
+        self.list.repaint()  # the columns are others
         self.other_list()
 
     def only(self, state: InvoiceState | None) -> None:
@@ -264,10 +290,27 @@ class QueuePane(FilteredPane):
         """These invoices changed or came."""
         self.list.changed(ids)
         self._counter.request()
-        if self.filter.states or self.text or max(ids) > self._newest:
+        came = sorted((one for one in ids if one > self._newest), reverse=True)
+        if self.state is not None or self.text or (came and not self._loader.idle):
             self._loader.request()
+        elif came:
+            self._add(came)
         if self.list.marks.intersection(ids):
             self.count_marks()
+
+    def _add(self, came: list[int]) -> None:
+        """New invoices stand in front: a million need not be read again for one that came."""
+        self._newest = came[0]
+        if self.client_id is not None:
+            try:
+                rows = self._read(came)
+            except Exception as error:
+                self.fail(error)
+                return
+            came = [one for one in came if one in rows and rows[one].client_id == self.client_id]
+        if came:
+            self.list.add_first(came)
+            self._draw_title()
 
     def tick(self) -> None:
         """A second has passed: rows that count down are drawn anew."""
@@ -377,6 +420,16 @@ class AuthorizationPane(Pane):
 
     def on_mount(self) -> None:
         self.edges(self.title_line("3", "Autoryzacja"))
+
+    def top_edge(self) -> Widget:
+        """The client's name changes with each step of the cursor: it has a widget of its own, what is before it stays."""
+        return Horizontal(Lines(classes="corner"), Lines(classes="top"), classes="edge")
+
+    def draw_top(self, focused: bool) -> None:
+        """Draw the title."""
+        steady, name = self._title[:2], self._title[2:]
+        self.query_one(".corner", Lines).show(lambda _: [present.frame_corner(steady, focused)])
+        self.query_one(".top", Lines).show(lambda width: [present.frame_title(name, width, focused)])
 
     def select(self, client_id: int | None) -> None:
         """Show another client."""

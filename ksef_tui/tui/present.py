@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 Span = tuple[str, str]
 Line = tuple[Span, ...]
 
-TONES = ("text", "strong", "dim", "good", "busy", "wait", "bad", "quiet", "key", "frame", "focus", "badge", "bar")
+TONES = ("text", "strong", "dim", "good", "busy", "wait", "bad", "quiet", "key", "frame", "focus",
+    "badge", "bar", "bar-good", "bar-wait", "bar-bad", "bar-quiet", "alarm")  # fmt: skip
 
 DAYS = ("pn", "wt", "śr", "cz", "pt", "so", "nd")
 
@@ -134,7 +135,7 @@ def client_row(look: Look, row: ClientRow, width: int) -> Line:
     """Badge · name · what waits or stands · state in a word."""
     badge = AUTH_BADGES[row.status]
     name_width, count_width = _client_widths(width)
-    count, tone = _client_count(row, count_width >= 10)
+    count, tone = _client_count(row, count_width)
     name = clean(row.name)
     if cell_len(name) > name_width:
         name = short_name(name)
@@ -144,29 +145,31 @@ def client_row(look: Look, row: ClientRow, width: int) -> Line:
     return (
         (f" {look.glyph(badge)} ", badge.tone),
         (fit(name, name_width), "strong"),
-        (fit(count, count_width + 1, right=True) + " ", tone),
-        (fit(f" {word}", width - name_width - count_width - 5), badge.tone),
+        (fit(count, count_width, right=True) + " ", tone),
+        (fit(f" {word}", width - name_width - count_width - 4), badge.tone),
     )
 
 
 def client_lit(width: int) -> int:
     """How much of a client's row the cursor lights: all but the word of its state."""
     name, count = _client_widths(width)
-    return name + count + 5
+    return name + count + 4
 
 
 def _client_widths(width: int) -> tuple[int, int]:
-    count = 10 if width >= 50 else 4
-    word = min(21, max(12, width * 40 // 100))
-    return min(40, width - word - count - 6), count
+    count = 11 if width >= 50 else 3
+    word = 20 if width >= 40 else 13
+    return min(40, width - word - count - 5), count
 
 
-def _client_count(row: ClientRow, roomy: bool) -> tuple[str, str]:
-    if row.stuck:
-        return (f"{row.stuck} stoi" if roomy else f"{row.stuck}!"), "bad"
-    if row.waiting:
-        return (f"{row.waiting} do zatw." if roomy else str(row.waiting)), "wait"
-    return "", "wait"
+def _client_count(row: ClientRow, width: int) -> tuple[str, str]:
+    count, word, sign, tone = (row.stuck, " stoi", "!", "bad") if row.stuck else (row.waiting, " do zatw.", "", "wait")
+    if not count:
+        return "", tone
+    for text in (f"{count}{word}", f"{count}{sign}"):
+        if len(text) <= width:
+            return text, tone
+    return str(count) if len(str(count)) <= width else "9" * (width - 1) + "+", tone
 
 
 # Queue --------------------------------------------------------------------------------------------------------------
@@ -196,7 +199,7 @@ def queue_columns(width: int, one_client: bool) -> Columns:
     room = width - 1
     if room < 86:
         rest = room - 6 - 14
-        number = min(20, max(12, rest * 30 // 100))
+        number = min(20, max(12, rest * 32 // 100))
         other = min(20, rest * 25 // 100)  # the client, or the buyer where there is one client only
         state = rest - number - other - 2
         return Columns(5, 0 if one_client else other, number, other if one_client else 0, 0, 13, state, 0)
@@ -305,15 +308,24 @@ def cut(line: Iterable[Span], width: int) -> Line:
     return tuple(kept)
 
 
-def frame_top(look: Look, title: Line, width: int, focused: bool) -> Line:
+def frame_top(title: Line, width: int, focused: bool) -> Line:
     """The upper edge of a pane with its title."""
-    tone = "focus" if focused else "frame"
-    title = cut(title, width - 6)
-    rest = max(0, width - width_of(title) - 5)
-    return (("╭─ ", tone), *title, (f" {'─' * rest}╮", tone))
+    return (*frame_corner((), focused), *frame_title(title, width - 3, focused))
 
 
-def frame_bottom(look: Look, note: Callable[[int], Line], width: int, focused: bool) -> Line:
+def frame_corner(title: Line, focused: bool) -> Line:
+    """How the upper edge begins, with what never changes in its title."""
+    return (("╭─ ", "focus" if focused else "frame"), *title)
+
+
+def frame_title(title: Line, width: int, focused: bool) -> Line:
+    """The upper edge of a pane behind its corner."""
+    title = cut(title, width - 3)
+    rest = max(0, width - width_of(title) - 2)
+    return (*title, (f" {'─' * rest}╮", "focus" if focused else "frame"))
+
+
+def frame_bottom(note: Callable[[int], Line], width: int, focused: bool) -> Line:
     """The lower edge of a pane; the note, which is told how much room it has, stands at the right."""
     tone = "focus" if focused else "frame"
     said = cut(note(width - 6), width - 6)
@@ -328,9 +340,9 @@ def header(look: Look, view: HeaderView, person: str, now: datetime, width: int)
     local = warsaw(now)
     left: Line = ((f" {clean(view.environment_label)} ", "badge"),)
     if view.exercise:
-        left += ((" ĆWICZENIE ", "wait"),)
-    ksef = {"works": "good", "trouble": "bad", "silent": "bad"}.get(view.ksef, "quiet")
-    sending = {"on": "good", "paused": "wait"}.get(view.sending, "bad")
+        left += ((" ĆWICZENIE ", "bar-wait"),)
+    ksef = {"works": "bar-good", "trouble": "bar-bad", "silent": "bar-bad"}.get(view.ksef, "bar-quiet")
+    sending = {"on": "bar-good", "paused": "bar-wait"}.get(view.sending, "bar-bad")
     dot = "●"
     when = f"{DAYS[local.weekday()]} {local:%d.%m} {local:%H:%M}" if width >= 100 else f"{local:%H:%M}"
     name = clean(person) if width >= 100 else clean(person).split(" ")[0]
@@ -340,10 +352,10 @@ def header(look: Look, view: HeaderView, person: str, now: datetime, width: int)
         (fit(name, min(cell_len(name), 20)) + "  ", "bar"),
         (f"{when} ", "bar"),
     )
-    if view.alarm:
-        alarm = f" ▲ {clean(view.alarm)}"
-        if width_of(left) + cell_len(alarm) + width_of(right) > width:
-            right = ((f" {local:%H:%M} ", "bar"),)
-        return (*left, (fit(alarm, max(0, width - width_of(left) - width_of(right))), "bad"), *right)
     room = max(0, width - width_of(left) - width_of(right) - 2)
     return (*left, (" ", "bar"), (fit(clean(view.office_name), room) + " ", "strong"), *right)
+
+
+def alarm(text: str, width: int) -> Line:
+    """The line under the status line while something stands that every screen must say."""
+    return ((fit(f" ▲ {clean(text)}", width), "alarm"),)

@@ -7,8 +7,9 @@ when others come and go.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import ClassVar, Generic, Protocol, TypeVar
 
 from textual import events
@@ -32,6 +33,15 @@ class HasId(Protocol):
 
 
 Row = TypeVar("Row", bound=HasId)
+
+
+@dataclass(frozen=True, slots=True)
+class Painted:
+    """A row as it was drawn last."""
+
+    line: Line
+    marked: bool
+    strip: Strip
 
 
 class WindowList(Toned, ScrollView, Generic[Row], can_focus=True):
@@ -87,13 +97,13 @@ class WindowList(Toned, ScrollView, Generic[Row], can_focus=True):
         self._read = read
         self._paint = paint
         self._lit = lit
-        self.ids: Sequence[int] = array("q")
+        self.ids = array("q")
         self.cursor = 0
         self.marks: set[int] = set()
         self.empty_lines: Sequence[Line] = ()
         self._anchor: int | None = None
         self._rows: dict[int, Row] = {}
-        self._drawn: dict[int, Line] = {}  # what is on the screen, by index in the list
+        self._painted: dict[int, Painted] = {}  # by id: a step that scrolls paints one row, not the page
 
     # What is shown ------------------------------------------------------------------------------------------------
 
@@ -126,29 +136,46 @@ class WindowList(Toned, ScrollView, Generic[Row], can_focus=True):
         """The rows on the screen that have been read."""
         return [self._rows[self.ids[index]] for index in self.window if self.ids[index] in self._rows]
 
-    def set_ids(self, ids: Sequence[int], *, from_top: bool = False) -> None:
+    def set_ids(self, ids: array[int], *, from_top: bool = False) -> None:
         """Show another list. The cursor stays on its row; if that is gone, at its place. `from_top`: at the first."""
-        old, old_cursor, old_top = self.ids, self.cursor, self.scroll_offset.y
-        before = {index: old[index] for index in self.window}
-        keep = self.current_id
+        with self._other_rows(from_top) as keep:
+            self.ids = ids
+            self._forget_marks(ids)
+            if keep is not None:
+                self.cursor = _place(ids, keep, self.cursor)
+
+    def add_first(self, ids: Sequence[int]) -> None:
+        """Rows that came, before all others. The list itself grows: a second million of ids would cost 8 MB."""
+        with self._other_rows(from_top=False) as keep:
+            self.ids[0:0] = array("q", ids)
+            if keep is not None:
+                self.cursor += len(ids)
+            if self._anchor is not None:
+                self._anchor += len(ids)
+
+    @contextmanager
+    def _other_rows(self, from_top: bool) -> Iterator[int | None]:
+        """Around a change of `ids`, which is told the id that the cursor has to stay on: repaint what differs."""
+        old_cursor, old_top, had = self.cursor, self.scroll_offset.y, len(self.ids)
+        before = {index: self.ids[index] for index in self.window}
+        current = self.current_id
         following = from_top or (old_cursor == 0 and not self.has_focus)
-        self.ids = ids
-        self.cursor = 0 if following or keep is None else _place(ids, keep, old_cursor)
-        self._forget_marks(ids)
+        yield None if following else current
+        ids = self.ids
+        if following or current is None:
+            self.cursor = 0
         self.virtual_size = Size(self.row_width, len(ids))
         if old_top and not following:
             self.scroll_to(y=max(0, old_top + self.cursor - old_cursor), animate=False)
         self._reveal()
-        if not ids or not old:
-            self._drawn.clear()
+        if not ids or not had:
             self.refresh()
         elif self.scroll_offset.y == old_top:
             for index in range(old_top, old_top + self.size.height):
                 now = ids[index] if index < len(ids) else None
                 if before.get(index) != now or (index in (old_cursor, self.cursor) and old_cursor != self.cursor):
-                    self._drawn.pop(index, None)
                     self.refresh_line(index)
-        if self.current_id != keep:
+        if self.current_id != current:
             self.post_message(self.Moved(self))
 
     def changed(self, ids: Collection[int] | None = None) -> None:
@@ -157,6 +184,7 @@ class WindowList(Toned, ScrollView, Generic[Row], can_focus=True):
         visible = [self.ids[index] for index in self.window]
         wanted = visible if ids is None else [one for one in visible if one in touched]
         for one in touched.difference(wanted):
+            self._painted.pop(one, None)
             if one != self.current_id:
                 self._rows.pop(one, None)
         if wanted:
@@ -168,16 +196,24 @@ class WindowList(Toned, ScrollView, Generic[Row], can_focus=True):
 
     def redraw(self) -> None:
         """Draw the visible rows anew and repaint the cells that differ."""
-        width = self.row_width
+        before, self._painted = self._painted, {}
         for index in self.window:
-            row = self._rows.get(self.ids[index])
-            old = self._drawn.get(index)
+            one = self.ids[index]
+            row, old = self._rows.get(one), before.get(one)
             if row is None or old is None:
                 self.refresh_line(index)
                 continue
-            cells = changed_cells(old, self._paint(row, width, self.ids[index] in self.marks))
-            if cells is not None:
+            line = self._paint(row, self.row_width, one in self.marks)
+            cells = changed_cells(old.line, line)
+            if cells is None:
+                self._painted[one] = replace(old, line=line, marked=one in self.marks)
+            else:
                 self.refresh(Region(cells[0], index - self.scroll_offset.y, cells[1] - cells[0], 1))
+
+    def repaint(self) -> None:
+        """Rows are painted in another way now."""
+        self._painted.clear()
+        self.refresh()
 
     def say_when_empty(self, lines: Sequence[Line]) -> None:
         """What stands here while the list is empty: what to do next."""
@@ -261,7 +297,7 @@ class WindowList(Toned, ScrollView, Generic[Row], can_focus=True):
     def _forget_marks(self, ids: Sequence[int]) -> None:
         if self._anchor is not None:
             self._anchor = None
-        if self.marks and (left := self.marks & set(ids)) != self.marks:
+        if self.marks and (left := self.marks.intersection(ids)) != self.marks:
             self.marks = left
             self._marks_changed()
 
@@ -279,6 +315,7 @@ class WindowList(Toned, ScrollView, Generic[Row], can_focus=True):
     def _fetch(self, ids: list[int]) -> None:
         if len(self._rows) > KEPT_ROWS:
             self._rows.clear()
+            self._painted.clear()
         try:
             found = self._read(ids)
         except Exception as error:
@@ -288,8 +325,13 @@ class WindowList(Toned, ScrollView, Generic[Row], can_focus=True):
             self._rows.pop(one, None)
         self._rows.update(found)
 
+    def notify_style_update(self) -> None:
+        """The theme or a class changed: forget what was drawn."""
+        self._painted.clear()
+        super().notify_style_update()
+
     def on_resize(self, event: events.Resize) -> None:
-        self._drawn.clear()
+        self._painted.clear()
         self.virtual_size = Size(self.row_width, len(self.ids))
         self._reveal()
 
@@ -308,16 +350,24 @@ class WindowList(Toned, ScrollView, Generic[Row], can_focus=True):
         if index >= len(self.ids):
             empty = self.empty_lines if not self.ids else ()
             return self.strip(empty[y] if y < len(empty) else (), width)
-        if self.ids[index] not in self._rows:
-            self._fetch([self.ids[i] for i in self.window if self.ids[i] not in self._rows])
-        row = self._rows.get(self.ids[index])
-        line: Line = () if row is None else self._paint(row, width, self.ids[index] in self.marks)
-        if len(self._drawn) > KEPT_ROWS:
-            self._drawn.clear()
-        self._drawn[index] = line
+        painted = self._painted_row(self.ids[index], width)
         if index != self.cursor:
-            return self.strip(line, width)
-        return self.strip(line, width, "row--cursor" if self.has_focus else "row--resting", self._lit(width))
+            return painted.strip
+        return self.strip(painted.line, width, "row--cursor" if self.has_focus else "row--resting", self._lit(width))
+
+    def _painted_row(self, one: int, width: int) -> Painted:
+        """The row as it stands on a line without the cursor."""
+        marked = one in self.marks
+        painted = self._painted.get(one)
+        if painted is None or painted.marked != marked:
+            if one not in self._rows:
+                self._fetch([self.ids[i] for i in self.window if self.ids[i] not in self._rows])
+            row = self._rows.get(one)
+            line: Line = () if row is None else self._paint(row, width, marked)
+            painted = Painted(line, marked, self.strip(line, width))
+            if row is not None:
+                self._painted[one] = painted
+        return painted
 
 
 def _place(ids: Sequence[int], one: int, old: int) -> int:

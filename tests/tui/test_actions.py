@@ -80,12 +80,27 @@ def test_issuing_is_asked_and_where_identities_are_real_the_count_is_typed() -> 
 @pytest.mark.parametrize(("pane", "width"), itertools.product(Pane, (64, 80, 99, 110, 150, 240)))
 def test_the_footer_fits_and_names_help(pane: Pane, width: int) -> None:
     situation = Situation(Role.ADMIN, pane, CLIENT, {InvoiceState.WAITING: 3}, marked=3, exercise=True)
-    line = footer(situation, width)
-    keys = [text for text, tone in line if tone == "key" or text in {a.shown for a in ACTIONS}]
-    assert width_of(line) <= width + 2  # the last two are blanks
-    assert "F1" in keys
+    cells = footer(situation, width)
+    assert 1 + sum(taken for taken, _ in cells) <= width + 2  # the last two are blanks
+    assert all(width_of(line) <= taken - 2 for taken, line in cells)
+    assert any(line[0][0].startswith("F1") for _, line in cells)
     if width < 100:
-        assert len(keys) <= 6
+        assert len(cells) <= 6
+
+
+@pytest.mark.parametrize(("pane", "width"), itertools.product(Pane, (80, 120)))
+def test_the_keys_of_the_footer_stay_in_their_places_wherever_the_cursor_stands(pane: Pane, width: int) -> None:
+    other = ClientFacts(2, "Bardzo Długa Nazwa Spółki Handlowej s.c.", AuthState.MISSING, waiting=0, moving=0)
+    here = footer(Situation(Role.ADMIN, pane, CLIENT, {InvoiceState.WAITING: 1}), width)
+    there = footer(Situation(Role.ADMIN, pane, other, {InvoiceState.ACCEPTED: 1}), width)
+    assert [taken for taken, _ in here] == [taken for taken, _ in there]
+
+
+def test_the_footer_names_the_scope_and_a_key_that_does_nothing_is_grey() -> None:
+    on_client = footer(Situation(Role.ADMIN, Pane.CLIENTS, CLIENT), 80)
+    assert (("z", "key"), (" Zatwierdź 2 · Jodła Me…", "text")) in [line for _, line in on_client]
+    accepted = footer(Situation(Role.ADMIN, Pane.QUEUE, CLIENT, {InvoiceState.ACCEPTED: 1}), 80)
+    assert (("z Zatwierdź", "quiet"),) in [line for _, line in accepted]
 
 
 def test_every_footer_names_known_actions() -> None:

@@ -160,8 +160,8 @@ def test_the_environment_stands_whole_in_the_header_at_every_width(width: int, a
 @given(st.integers(min_value=8, max_value=200), st.text(max_size=80))
 def test_edges_take_the_whole_width(width: int, text: str) -> None:
     title = ((clean(text), "strong"),)
-    assert width_of(frame_top(Look(), title, width, focused=True)) == width
-    assert width_of(frame_bottom(Look(), lambda room: title, width, focused=False)) == width
+    assert width_of(frame_top(title, width, focused=True)) == width
+    assert width_of(frame_bottom(lambda room: title, width, focused=False)) == width
 
 
 def test_only_the_cells_that_differ_are_repainted() -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from textual.app import App, ComposeResult
+from textual.screen import Screen
 from tui_helpers import expect, text_of
 
+from ksef_tui.tui.lines import TONE_CLASSES
 from ksef_tui.tui.present import Line
 from ksef_tui.tui.windowed import WindowList
 
@@ -30,6 +33,10 @@ class Source:
         return {one: Row(one, self.texts.get(one, f"row {one}")) for one in ids}
 
 
+class Toned(Screen[None]):
+    COMPONENT_CLASSES: ClassVar[set[str]] = set(TONE_CLASSES)
+
+
 class ListApp(App[None]):
     CSS_PATH = "../../ksef_tui/tui/styles/base.tcss"
 
@@ -42,13 +49,18 @@ class ListApp(App[None]):
         self.source = Source()
         self.first = ids
         self.moved: list[int | None] = []
+        self.painted: list[int] = []
         self.list: WindowList[Row] = WindowList(self.source.read, self.paint)
 
     def paint(self, row: Row, width: int, marked: bool) -> Line:
+        self.painted.append(row.id)
         return ((f"{'*' if marked else ' '}{row.text}", "text"),)
 
     def compose(self) -> ComposeResult:
         yield self.list
+
+    def get_default_screen(self) -> Toned:
+        return Toned()
 
     def on_mount(self) -> None:
         self.list.set_ids(self.first)
@@ -60,6 +72,11 @@ class ListApp(App[None]):
 
 def ids(*numbers: int) -> array[int]:
     return array("q", numbers)
+
+
+def rows_of(app: ListApp) -> list[str]:
+    """What stands on the screen but for the scrollbar."""
+    return [line[:-1] for line in text_of(app).splitlines()]
 
 
 async def test_of_a_million_rows_only_the_visible_ones_are_read() -> None:
@@ -85,6 +102,36 @@ async def test_the_cursor_stays_on_its_row_when_others_come_and_go() -> None:
         assert app.list.current_id in (5, 4, 3)
         app.list.set_ids(ids())
         assert app.list.current_id is None
+
+
+async def test_what_comes_stands_in_front_and_the_cursor_the_page_and_a_begun_range_stay() -> None:
+    app = ListApp(ids(*range(30, 0, -1)))
+    async with app.run_test(size=(40, 10)) as pilot:
+        await pilot.press(*["down"] * 15)
+        await expect(pilot, lambda: "row 15" in text_of(app))
+        shown = rows_of(app)
+        app.list.mark_range()
+        app.list.add_first([33, 32, 31])
+        assert list(app.list.ids[:4]) == [33, 32, 31, 30]
+        assert app.list.current_id == 15
+        await pilot.pause()
+        assert rows_of(app) == shown
+        await pilot.press("down")
+        app.list.mark_range()
+        assert app.list.marks == {15, 14}
+        await pilot.press("home")
+        await expect(pilot, lambda: "row 33" in text_of(app))
+
+
+async def test_a_step_that_scrolls_paints_only_the_row_that_comes_into_sight() -> None:
+    app = ListApp(ids(*range(30, 0, -1)))
+    async with app.run_test(size=(40, 10)) as pilot:
+        await pilot.press(*["down"] * 9)
+        await expect(pilot, lambda: "row 21" in text_of(app))
+        app.painted.clear()
+        await pilot.press("down")
+        await expect(pilot, lambda: "row 20" in text_of(app))
+        assert app.painted == [20]
 
 
 async def test_a_list_that_is_not_worked_in_shows_the_newest() -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widget import Widget
 
-from ksef_tui.tui.lines import Lines
+from ksef_tui.tui.lines import TONE_CLASSES, Lines
 from ksef_tui.tui.present import Line
 
 T = TypeVar("T")
@@ -33,6 +33,7 @@ class Text(Lines):
 class Dialog(ModalScreen[T], Generic[T]):
     """A box in the middle of the screen."""
 
+    COMPONENT_CLASSES: ClassVar[set[str]] = set(TONE_CLASSES)
     WIDEST = 76
 
     def __init__(self, title: str, *, production: bool = False) -> None:
