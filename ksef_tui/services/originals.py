@@ -18,6 +18,7 @@ from ksef_tui.ksef.crypto import sha256_b64
 from ksef_tui.ksef.errors import Refused
 from ksef_tui.services import login
 from ksef_tui.services.invoice_views import hash_b64
+from ksef_tui.services.outcomes import accept
 from ksef_tui.store import invoices, sessions
 
 if TYPE_CHECKING:
@@ -68,8 +69,6 @@ async def settle(turn: Turn) -> None:
 
 
 async def _settle_one(turn: Turn, access: Access, row: sqlite3.Row) -> None:
-    from ksef_tui.services.tracking import accept  # the two rooms need each other: what is found is accepted there
-
     wanted = hash_b64(row["sha256"])
     own = await _in_our_sessions(turn, access, row, wanted)
     if own is not None:

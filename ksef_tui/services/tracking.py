@@ -8,15 +8,15 @@ from __future__ import annotations
 import sqlite3
 from datetime import timedelta
 
-from ksef_tui.domain.invoices import InvoiceState, UpoState
+from ksef_tui.domain.invoices import InvoiceState
 from ksef_tui.domain.times import from_text, to_text
 from ksef_tui.ksef.api import Access
 from ksef_tui.ksef.codes import invoice_code, session_code
 from ksef_tui.ksef.errors import Refused
 from ksef_tui.ksef.models import SessionInvoice
-from ksef_tui.ksef.numbers import parse_ksef_number
 from ksef_tui.services import login, originals
 from ksef_tui.services.invoice_views import hash_b64
+from ksef_tui.services.outcomes import accept, move_on
 from ksef_tui.services.sending import NO_SUCH_SESSION, age, close_now
 from ksef_tui.services.turn import Turn
 from ksef_tui.store import invoices, sessions
@@ -169,7 +169,7 @@ def apply(turn: Turn, row: sqlite3.Row, item: SessionInvoice) -> None:
     code = item.status.code
     if not invoice_code(code).terminal:
         if row["state"] == S.UNKNOWN:  # it did arrive
-            _move(
+            move_on(
                 turn,
                 row,
                 "settle",
@@ -192,39 +192,4 @@ def apply(turn: Turn, row: sqlite3.Row, item: SessionInvoice) -> None:
         known = invoice_code(code)
         details = "; ".join((item.status.details or ())[:5])
         reason = f"{known.sentence}{f' ({details})' if details else ''}"
-        _move(turn, row, act, S.REJECTED, reason_code=str(code), reason=reason, reference=item.reference_number)
-
-
-UPO_SOON = timedelta(seconds=1)  # a receipt that is not there with the number is asked for a little later
-
-
-def accept(
-    turn: Turn,
-    row: sqlite3.Row,
-    act: str,
-    ksef_number: str,
-    mode: str,
-    *,
-    reference: str,
-    original_session: str = "",
-    upo: UpoState = UpoState.NONE,
-    upo_ready: bool = True,
-) -> None:
-    """The invoice has a KSeF number. One that is not this seller's, or fails its checksum, is not believed."""
-    parsed = parse_ksef_number(ksef_number)
-    if parsed is None or parsed.nip != row["seller_nip"]:
-        with turn.office.db.write() as connection:
-            reason = f"KSeF podał dziwny numer: {ksef_number[:40] or 'pusty'} – sprawdzam dalej"
-            invoices.note(connection, turn.now, row["id"], S(row["state"]), reason=reason)
-        return
-    turn.polls.progress += 1
-    _move(
-        turn, row, act, S.ACCEPTED, ksef_number=ksef_number, mode="offline" if mode == "Offline" else "online",
-        accepted_at=to_text(turn.now), reference=reference, original_session=original_session, upo=upo,
-        next_look=None if upo_ready else to_text(turn.now + UPO_SOON),
-    )  # fmt: skip
-
-
-def _move(turn: Turn, row: sqlite3.Row, act: str, new: InvoiceState, **values: object) -> None:
-    with turn.office.db.write() as connection:
-        invoices.move(connection, turn.now, row["id"], act, S(row["state"]), new, attempt=row["attempts"], **values)  # type: ignore[arg-type]
+        move_on(turn, row, act, S.REJECTED, reason_code=str(code), reason=reason, reference=item.reference_number)
