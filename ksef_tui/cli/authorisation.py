@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -14,9 +15,13 @@ from ksef_tui.cli.shared import (
     group,
     json_option,
     limit_option,
+    plain,
+    read_file,
     show,
     show_one,
+    stdin_bytes,
     stdin_line,
+    write_file,
 )
 from ksef_tui.domain.secret import Secret
 
@@ -25,28 +30,101 @@ auth = group("auth", "Autoryzacja klientów w KSeF.")
 
 wait_option = click.option("--no-wait", is_flag=True, help="tylko zapisz zamiar; zrobi to worker")
 LOGIN_PATIENCE = 330.0
+FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 
 
 @auth.command("start")
 @click.argument("nip")
 @click.option("--identity", "label", help="profil biura")
 @click.option("--token-stdin", is_flag=True, help="token KSeF w pierwszym wierszu stdin")
+@click.option("--external", type=FILE, help="zapisz żądanie do podpisu poza programem; - na stdout")
 @wait_option
 @json_option
 @click.pass_obj
-def auth_start(context: Context, nip: str, label: str | None, token_stdin: bool, no_wait: bool, as_json: bool) -> None:
+def auth_start(
+    context: Context,
+    nip: str,
+    label: str | None,
+    token_stdin: bool,
+    external: Path | None,
+    no_wait: bool,
+    as_json: bool,
+) -> None:
     """Autoryzuje biuro u klienta."""
     from ksef_tui.services import authorising, clients, identities
 
-    if bool(label) == token_stdin:
-        raise click.UsageError("Podaj --identity albo --token-stdin.")
+    if bool(label) + token_stdin + (external is not None) != 1:
+        raise click.UsageError("Podaj --identity, --token-stdin albo --external.")
     office, operator = context.office, context.operator
     client_id = clients.id_of(office, nip)
     if label:
         authorising.start_with_identity(office, operator, client_id, identities.named(office, label)["id"])
-    else:
+    elif token_stdin:
         authorising.start_with_token(office, operator, client_id, Secret(stdin_line().strip()))
+    else:
+        authorising.start_external(office, operator, client_id)
+        if external is not None and not no_wait:
+            _export(context, client_id, external, as_json)
+            return
     end_with_status(context, [client_id], no_wait, as_json)
+
+
+def _export(context: Context, client_id: int, to: Path, as_json: bool) -> None:
+    """Wait for the request, write it, and say until when it can be signed; on stdout then the document alone."""
+    from ksef_tui.services import contract, external, worker
+
+    office, operator = context.office, context.operator
+    asyncio.run(worker.carry_out(office, client_id, patience=LOGIN_PATIENCE))
+    row = contract.authorization_by_id(office, operator, client_id)
+    if row["status"] == "to_sign":
+        write_file(to, external.request(office, operator, client_id).document)
+    if str(to) == "-":
+        click.echo(plain(client_line(row)), err=True)
+    else:
+        show_one(row, as_json, client_line)
+    if row["status"] != "to_sign":
+        fail(row["reason"] or "Żądania do podpisu nie ma.")
+
+
+@auth.command("request")
+@click.argument("nip")
+@click.argument("file", type=FILE)
+@click.pass_obj
+def auth_request(context: Context, nip: str, file: Path) -> None:
+    """Zapisuje jeszcze raz żądanie, które czeka na podpis (- na stdout)."""
+    from ksef_tui.services import clients, external
+
+    client_id = clients.id_of(context.office, nip)
+    write_file(file, external.request(context.office, context.operator, client_id).document)
+
+
+@auth.command("submit")
+@click.argument("nip")
+@click.argument("file", type=FILE)
+@wait_option
+@json_option
+@click.pass_obj
+def auth_submit(context: Context, nip: str, file: Path, no_wait: bool, as_json: bool) -> None:
+    """Przekazuje do KSeF podpisane żądanie, bajt w bajt (- ze stdin)."""
+    from ksef_tui.services import authorising, clients
+
+    client_id = clients.id_of(context.office, nip)
+    signed = stdin_bytes(1_000_000) if str(file) == "-" else read_file(file, "podpisane żądanie")
+    authorising.submit(context.office, context.operator, client_id, signed)
+    end_with_status(context, [client_id], no_wait, as_json)
+
+
+@auth.command("cancel")
+@click.argument("nip")
+@json_option
+@click.pass_obj
+def auth_cancel(context: Context, nip: str, as_json: bool) -> None:
+    """Przerywa autoryzację, która trwa albo czeka na podpis."""
+    from ksef_tui.services import authorising, clients, contract
+
+    office, operator = context.office, context.operator
+    authorising.cancel(office, operator, clients.id_of(office, nip))
+    show_one(contract.authorization(office, operator, nip), as_json, client_line)
 
 
 @auth.command("status")
@@ -118,7 +196,7 @@ def end_with_status(
         show(rows, as_json, client_line)
     else:
         show_one(rows[0], as_json, client_line)
-    # KSeF not asked is not KSeF agreeing: what stands is yesterday's answer
-    bad = [row for row in rows if row["status"] not in ("active", "expiring") or row["reason_code"] == "unreachable"]
+    # KSeF not asked, or a new login refused, is not KSeF agreeing: what stands is yesterday's answer
+    bad = [row for row in rows if row["status"] not in ("active", "expiring") or row["reason_code"]]
     if bad and not no_wait:
         fail(" ".join(row["reason"] or f"{row['name']}: {row['status']}" for row in bad[:3]))

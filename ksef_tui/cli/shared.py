@@ -191,12 +191,21 @@ def show_one(row: dict[str, Any], as_json: bool, line: Callable[[dict[str, Any]]
         click.echo("\n".join(plain(part) for part in line(row).split("\n")))
 
 
-def read_file(path: Path) -> bytes:
-    """A small file's bytes. Raises Problem."""
+def read_file(path: Path, what: str = "plik certyfikatu ani klucza") -> bytes:
+    """A small file's bytes; `what` says what it should have been. Raises Problem."""
     try:
         if not path.is_file() or path.stat().st_size > 1_000_000:  # a device or a pipe may never end
             path.stat()
-            raise Problem("bad_file", f"{path}: to nie wygląda na plik certyfikatu ani klucza.")
+            raise Problem("bad_file", f"{path}: to nie wygląda na {what}.")
         return path.read_bytes()
     except OSError as error:
         raise Problem("no_file", f"Nie można odczytać {path}: {os_reason(error)}.") from error
+
+
+def write_file(path: Path, document: bytes) -> None:
+    """Bytes as they are, into a file or (`-`) to standard output."""
+    if str(path) == "-":
+        sys.stdout.buffer.write(document)
+        sys.stdout.buffer.flush()
+    else:
+        path.write_bytes(document)

@@ -90,7 +90,7 @@ AUTH_MOVES: dict[str, dict[AuthState, frozenset[AuthState]]] = {
     "export": {s: frozenset({A.TO_SIGN}) for s in (*_SETTLED, A.RUNNING)},
     "submit": {A.TO_SIGN: frozenset({A.RUNNING})},
     # back to the login that worked before, if one did
-    "cancel": {A.RUNNING: frozenset({A.MISSING, A.ACTIVE, A.READ_ONLY}), A.TO_SIGN: frozenset({A.MISSING})},
+    "cancel": dict.fromkeys((A.RUNNING, A.TO_SIGN), frozenset({A.MISSING, A.ACTIVE, A.READ_ONLY})),
     "finish": {A.RUNNING: _OUTCOMES},
     # what time, a probe or a refused call teaches about a standing authorisation
     "learn": dict.fromkeys(
@@ -101,6 +101,8 @@ AUTH_MOVES: dict[str, dict[AuthState, frozenset[AuthState]]] = {
     "end": {s: frozenset({A.ENDED}) for s in (*_SETTLED, A.RUNNING)},
 }
 
+EXTERNAL_WARNING = timedelta(hours=24)  # a login that somebody signed for lasts days, not years (design §5)
+
 CAN_SEND = frozenset({A.ACTIVE, A.EXPIRING})
 
 
@@ -109,10 +111,16 @@ def may_become(act: str, old: AuthState, new: AuthState) -> bool:
     return new in AUTH_MOVES.get(act, {}).get(old, frozenset())
 
 
-def effective(state: AuthState, valid_until: datetime | None, now: datetime, warn_days: int) -> AuthState:
-    """A standing authorisation as it is today: time alone makes `active` expiring and then expired."""
+def effective(
+    state: AuthState, valid_until: datetime | None, now: datetime, warn_days: int, method: str | None = None
+) -> AuthState:
+    """A standing authorisation as it is today: time alone makes `active` expiring and then expired.
+
+    It is expiring from `warn_days` before its end, a login by an external signature from 24 hours before it.
+    """
     if state not in (A.ACTIVE, A.EXPIRING) or valid_until is None:
         return state
     if valid_until <= now:
         return A.EXPIRED
-    return A.EXPIRING if valid_until - now <= timedelta(days=warn_days) else A.ACTIVE
+    warning = EXTERNAL_WARNING if method == AuthMethod.EXTERNAL else timedelta(days=warn_days)
+    return A.EXPIRING if valid_until - now <= warning else A.ACTIVE

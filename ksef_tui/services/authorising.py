@@ -14,7 +14,7 @@ from ksef_tui.domain.roles import Act, Operator, require
 from ksef_tui.domain.secret import Secret
 from ksef_tui.domain.times import from_text
 from ksef_tui.services.office import Office
-from ksef_tui.store import authorizations, offices
+from ksef_tui.store import authorizations, offices, signature_requests
 from ksef_tui.store.records import audit
 
 # What a login leaves behind and a new one must not find.
@@ -66,17 +66,65 @@ def start_with_token(office: Office, operator: Operator, client_id: int, token: 
     _start(office, operator, client_id, subject="", method=AuthMethod.TOKEN, identity_id=None, sealed_token=sealed)
 
 
+def start_external(office: Office, operator: Operator, client_id: int) -> None:
+    """Ask for a request that somebody signs elsewhere (design §7: the exception, and the office's first certificate).
+
+    Whoever holds the client's lease fetches the challenge; then the authorisation is `to_sign` and `external.request`
+    gives the document. Asked again, a new request takes the place of the old one. Anybody whom KSeF lets in may sign:
+    the owner with a seal or a PESEL, or a person with rights.
+    """
+    require(operator, Act.AUTH_START, client_id)
+    _start(office, operator, client_id, subject=None, method=AuthMethod.EXTERNAL, identity_id=None, sealed_token=None)
+
+
+def submit(office: Office, operator: Operator, client_id: int, signed: bytes) -> None:
+    """Bring the signed request back, byte for byte as it left the signing program (F53). It is kept sealed until KSeF
+    has it; whoever holds the client's lease hands it in and goes on to the rights.
+
+    Raises Problem: nothing waits for a signature, the ten minutes are over, and whatever `signed_request.check` finds;
+    also while invoices are under way that only another signer may follow (F23).
+    """
+    from ksef_tui.ksef import signed_request  # late: lxml
+
+    require(operator, Act.AUTH_START, client_id)
+    now, nip = office.clock(), _nip(office, client_id)
+    row, asked = authorizations.get(office.db, client_id), signature_requests.get(office.db, client_id)
+    if row["state"] != AuthState.TO_SIGN or asked is None:
+        raise Problem("nothing_to_sign", "Ten klient nie ma żądania do podpisu – najpierw zrób nowe żądanie.")
+    signer = signed_request.check(signed, challenge=asked["challenge"], nip=nip)
+    if from_text(asked["valid_until"]) <= now:
+        raise Problem("challenge_expired", "Minęło 10 minut na podpis tego żądania – zrób nowe i podpisz je od razu.")
+    if row["subject"] and signer not in (row["subject"], f"Nip:{nip}"):  # an owner may follow what anybody sent
+        _refuse_while_on_the_wire(office, client_id)
+    sealed = office.sealer.seal(Secret(signed), client=nip, kind="signed_request", row=asked["challenge"])
+    with office.db.write() as connection:
+        kept = signature_requests.note(connection, client_id, asked["challenge"], sealed_signed=sealed)
+        if not kept or not authorizations.move(
+            connection, now, client_id, "submit", AuthState.TO_SIGN, AuthState.RUNNING,
+            operator_id=operator.id, intent="login", step=AuthStep.SIGN, step_failed=0, reason_code="", reason="",
+        ):  # fmt: skip
+            raise Problem("changed_meanwhile", "Ktoś właśnie zmienił autoryzację tego klienta – spójrz jeszcze raz.")
+        audit(connection, now, operator, "auth.submit", client_id=client_id, signer=signer)
+
+
 def check(office: Office, operator: Operator, client_id: int) -> None:
     """Ask KSeF again what the office may do for this client. Raises Problem when it was never authorised."""
     require(operator, Act.AUTH_CHECK, client_id)
     row = authorizations.get(office.db, client_id)
     if row["method"] is None:
         raise Problem("not_authorised", "Ten klient nie ma jeszcze autoryzacji – zacznij od „Autoryzuj”.")
+    if row["state"] == AuthState.TO_SIGN:
+        raise Problem("to_sign", "Żądanie czeka na podpis – wczytaj podpisany plik albo przerwij.")
+    if row["method"] == AuthMethod.EXTERNAL and row["sealed_refresh"] is None:
+        raise Problem("sign_again", "Logowanie podpisem zewnętrznym nie działa – zrób nowe żądanie do podpisu.")
     _intend(office, operator, client_id, "check", Act.AUTH_CHECK)
 
 
 def cancel(office: Office, operator: Operator, client_id: int) -> None:
-    """Stop an authorisation that is running. Raises Problem when none is."""
+    """Stop an authorisation that is running or waits for a signature; one that worked before works again.
+
+    Raises Problem when there is none.
+    """
     require(operator, Act.AUTH_START, client_id)
     now = office.clock()
     row = authorizations.get(office.db, client_id)
@@ -86,10 +134,12 @@ def cancel(office: Office, operator: Operator, client_id: int) -> None:
     )
     values |= {"intent": "", "step_failed": 0, "reason_code": "", "reason": ""}
     with office.db.write() as connection:
-        if row["state"] != AuthState.RUNNING or not authorizations.move(
-            connection, now, client_id, "cancel", AuthState.RUNNING, before, operator_id=operator.id, **values
+        old = AuthState(row["state"])
+        if old not in (AuthState.RUNNING, AuthState.TO_SIGN) or not authorizations.move(
+            connection, now, client_id, "cancel", old, before, operator_id=operator.id, **values
         ):
             raise Problem("nothing_runs", "Nie ma czego przerwać: autoryzacja nie jest w toku.")
+        signature_requests.delete(connection, client_id)
         audit(connection, now, operator, "auth.cancel", client_id=client_id)
 
 
@@ -108,7 +158,7 @@ def _start(
     operator: Operator,
     client_id: int,
     *,
-    subject: str,
+    subject: str | None,  # None: known only when it is signed
     method: AuthMethod,
     identity_id: int | None,
     sealed_token: bytes | None,
@@ -118,11 +168,13 @@ def _start(
     old = AuthState(row["state"])
     if old is AuthState.ENDED:
         raise Problem("ended", "Obsługa tego klienta jest zakończona.")
-    if row["subject"] and row["subject"] != subject:
+    if subject is not None and row["subject"] and row["subject"] != subject:
         _refuse_while_on_the_wire(office, client_id)
     kept = {**FORGET, "subject": row["subject"]}
     if old in (AuthState.ACTIVE, AuthState.EXPIRING, AuthState.READ_ONLY):  # what works is kept until the new one does
         kept = {"fallback": _fallback(row), "retry_at": None}
+    elif row["fallback"] is not None:
+        kept = {"retry_at": None}
     with office.db.write() as connection:
         moved = authorizations.move(
             connection, now, client_id, "start", old, AuthState.RUNNING,
@@ -131,6 +183,7 @@ def _start(
         )  # fmt: skip
         if not moved:
             raise Problem("changed_meanwhile", "Ktoś właśnie zmienił autoryzację tego klienta – spójrz jeszcze raz.")
+        signature_requests.delete(connection, client_id)
         audit(connection, now, operator, Act.AUTH_START, client_id=client_id, method=method, identity_id=identity_id)
 
 

@@ -44,27 +44,28 @@ TROUBLE = frozenset(
 )
 
 _CLIENTS = """
-SELECT c.id, c.nip, c.name, c.office, c.paused, c.keeper_id, a.*, i.label AS identity_label,
+SELECT c.id, c.nip, c.name, c.office, c.paused, c.keeper_id, a.*, i.label AS identity_label, s.valid_until AS sign_until,
        coalesce(sum(n.n) FILTER (WHERE n.state = 'waiting'), 0) AS waiting,
        coalesce(sum(n.n) FILTER (WHERE n.state IN ('invalid', 'blocked', 'rejected')), 0) AS standing,
        coalesce(sum(n.n) FILTER (WHERE n.state = 'approved'), 0) AS approved,
        coalesce(sum(n.n) FILTER (WHERE n.state IN ('approved', 'sending', 'unknown', 'processing')), 0) AS moving
 FROM client c JOIN authorization a ON a.client_id = c.id
 LEFT JOIN identity i ON i.id = a.identity_id
+LEFT JOIN signature_request s ON s.client_id = c.id
 LEFT JOIN invoice_count n ON n.client_id = c.id
 WHERE c.archived_at IS NULL AND (:only IS NULL OR c.id = :only) {more} GROUP BY c.id
 """
 
 
-def state_of(office: Office, stored: str, valid_until: str | None, now: datetime) -> AuthState:
+def state_of(office: Office, stored: str, valid_until: str | None, method: str | None, now: datetime) -> AuthState:
     """An authorisation as it is today: stored, or what time has made of it."""
-    return _as_of(stored, valid_until, now, settings.get_int(office.db, "expiring_days"))
+    return _as_of(stored, valid_until, method, now, settings.get_int(office.db, "expiring_days"))
 
 
-def _as_of(stored: str, valid_until: str | None, now: datetime, expiring_days: int) -> AuthState:
+def _as_of(stored: str, valid_until: str | None, method: str | None, now: datetime, expiring_days: int) -> AuthState:
     """The same for lists, which read the setting once and not for each client."""
     until = from_text(valid_until) if valid_until else None
-    return effective(AuthState(stored), until, now, expiring_days)
+    return effective(AuthState(stored), until, now, expiring_days, method)
 
 
 def client_ids(office: Office, operator: Operator, text: str = "", mine: bool = False) -> array[int]:
@@ -76,7 +77,7 @@ def client_ids(office: Office, operator: Operator, text: str = "", mine: bool = 
     found = [r for r in rows if all(w in fold(f"{r['name']} {r['nip']}") for w in words)]
 
     def rank(row: sqlite3.Row) -> tuple[bool, bool, int, bool, object]:
-        state = _as_of(row["state"], row["valid_until"], now, days)
+        state = _as_of(row["state"], row["valid_until"], row["method"], now, days)
         stuck = _stuck(row, state)
         return (not stuck, state not in TROUBLE, _URGENCY[state], not row["waiting"], alphabetical(row["name"]))
 
@@ -95,7 +96,7 @@ def client_counts(office: Office, operator: Operator) -> ClientCounts:
     """How many clients there are, and how many need a person."""
     now, days = office.clock(), settings.get_int(office.db, "expiring_days")
     rows = office.db.rows(_CLIENTS.format(more=""), {"only": operator.client_id})
-    states = [(row, _as_of(row["state"], row["valid_until"], now, days)) for row in rows]
+    states = [(row, _as_of(row["state"], row["valid_until"], row["method"], now, days)) for row in rows]
     return ClientCounts(len(rows), sum(1 for row, state in states if state in TROUBLE or _stuck(row, state)))
 
 
@@ -104,14 +105,14 @@ def _stuck(row: sqlite3.Row, state: AuthState) -> int:
 
 
 def _client_row(office: Office, row: sqlite3.Row, now: datetime) -> ClientRow:
-    state = state_of(office, row["state"], row["valid_until"], now)
+    state = state_of(office, row["state"], row["valid_until"], row["method"], now)
     return ClientRow(
         id=row["id"],
         nip=row["nip"],
         name=row["name"],
         office=bool(row["office"]),
         status=state,
-        word=badge_word(row, state),
+        word=badge_word(row, state, now),
         waiting=row["waiting"],
         stuck=_stuck(row, state),
         moving=row["moving"],
@@ -119,20 +120,32 @@ def _client_row(office: Office, row: sqlite3.Row, now: datetime) -> ClientRow:
     )
 
 
-def badge_word(row: sqlite3.Row, state: AuthState) -> str:
+def badge_word(row: sqlite3.Row, state: AuthState, now: datetime) -> str:
     """The badge in words: what ends and when, what is missing since when."""
     until = warsaw(from_text(row["valid_until"])).strftime("%d.%m") if row["valid_until"] else ""
     if state is AuthState.ACTIVE:
         return "gotowy" + _letters(row)
     if state in (AuthState.EXPIRING, AuthState.EXPIRED):
         what = {AuthMethod.TOKEN: "token", AuthMethod.EXTERNAL: "sesja"}.get(row["method"], "cert.")
+        if what == "sesja" and state is AuthState.EXPIRING:  # within a day: the hour says more than the date
+            until = warsaw(from_text(row["valid_until"])).strftime("%H:%M")
         return f"{what} do {until}" if state is AuthState.EXPIRING else f"{what} wygasł{'a' if what == 'sesja' else ''}"
     if state is AuthState.NO_PERMISSION:
         since = warsaw(from_text(row["checked_at"])).strftime("%d.%m") if row["checked_at"] else ""
         return f"klient odebrał {since}".strip() if row["reason_code"] == "withdrawn" else "klient nie nadał"
+    if state is AuthState.TO_SIGN:
+        left = _seconds_to_sign(row, now)
+        return f"do podpisu {left // 60}:{left % 60:02d}" if left > 0 else "do podpisu – nowe żądanie"
+    if state is AuthState.REQUESTED and row["requested_at"]:
+        return f"czeka na klienta (pismo {warsaw(from_text(row['requested_at'])):%d.%m})"
     if state is AuthState.FAILED and row["reason_code"] == "unreachable":
         return "KSeF nie odpowiada"
     return AUTH_BADGES[state].label
+
+
+def _seconds_to_sign(row: sqlite3.Row, now: datetime) -> int:
+    """Whole seconds in which the request can still be signed and handed in; 0 when it cannot."""
+    return max(0, int((from_text(row["sign_until"]) - now).total_seconds())) if row["sign_until"] else 0
 
 
 def _letters(row: sqlite3.Row) -> str:
@@ -157,15 +170,15 @@ def authorization(office: Office, operator: Operator, client_id: int) -> Authori
     row = office.db.row(_CLIENTS.format(more="AND c.id = :id"), {"only": operator.client_id, "id": client_id})
     if row is None:
         raise KeyError(client_id)
-    state = state_of(office, row["state"], row["valid_until"], now)
+    state = state_of(office, row["state"], row["valid_until"], row["method"], now)
     method = AuthMethod(row["method"]) if row["method"] else None
-    sentence, needed = _sentence(office, row, state)
+    sentence, needed = _sentence(office, row, state, now)
     return AuthorizationView(
         client_id=client_id,
         nip=row["nip"],
         name=row["name"],
         status=state,
-        word=badge_word(row, state),
+        word=badge_word(row, state, now),
         method=method,
         identity=row["identity_label"] or "",
         identity_line=_identity_line(office, row, method),
@@ -178,6 +191,7 @@ def authorization(office: Office, operator: Operator, client_id: int) -> Authori
         valid_until=from_text(row["valid_until"]) if row["valid_until"] else None,
         reason_code=row["reason_code"],
         actions=_next_actions(state),
+        sign_until=from_text(row["sign_until"]) if row["sign_until"] else None,
     )
 
 
@@ -211,12 +225,17 @@ def _steps(row: sqlite3.Row, state: AuthState) -> tuple[StepView, ...]:
     return tuple(views)
 
 
-def _sentence(office: Office, row: sqlite3.Row, state: AuthState) -> tuple[str, str]:
+def _sentence(office: Office, row: sqlite3.Row, state: AuthState, now: datetime) -> tuple[str, str]:
     """What is right or wrong in one sentence, and what is needed when something is."""
     name = row["name"]
     rights_wanted = "wystawianie i przeglądanie faktur, z prawem dalszego przekazywania"
     until = warsaw(from_text(row["valid_until"])).strftime("%d.%m.%Y") if row["valid_until"] else ""
-    if state is AuthState.ACTIVE and row["reason_code"] == "unreachable":
+    if state is AuthState.TO_SIGN:
+        return _to_sign(row, now)
+    if state is AuthState.REQUESTED:
+        wanted = f"Klient ma nadać: {rights_wanted}, dla NIP {office.nip}. Gdy nada: a Autoryzuj albo r Sprawdź."
+        return row["reason"] or "Czekamy, aż klient nada uprawnienia.", wanted
+    if state is AuthState.ACTIVE and row["reason_code"]:  # something new failed, what worked before does
         return row["reason"], ""
     if state is AuthState.ACTIVE:
         note = (
@@ -228,6 +247,11 @@ def _sentence(office: Office, row: sqlite3.Row, state: AuthState) -> tuple[str, 
     if state is AuthState.EXPIRING:
         what = {AuthMethod.TOKEN: "Token KSeF", AuthMethod.EXTERNAL: "Logowanie"}.get(row["method"], "Certyfikat")
         return f"{what} działa do {until}; potem faktury staną.", "Odnów go albo wybierz inny sposób autoryzacji."
+    if state is AuthState.EXPIRED and row["method"] == AuthMethod.EXTERNAL:
+        return (
+            row["reason"] or f"Logowanie podpisem zewnętrznym skończyło się {until}: faktury tego klienta stoją.",
+            "Zrób nowe żądanie do podpisu albo autoryzuj klienta profilem biura.",
+        )
     if state is AuthState.EXPIRED:
         return (
             f"Ważność skończyła się {until}: faktury tego klienta stoją.",
@@ -245,9 +269,24 @@ def _sentence(office: Office, row: sqlite3.Row, state: AuthState) -> tuple[str, 
     return row["reason"] or AUTH_BADGES[state].label, ""
 
 
+def _to_sign(row: sqlite3.Row, now: datetime) -> tuple[str, str]:
+    if not _seconds_to_sign(row, now):
+        return (
+            "Żądanie straciło ważność: na podpis jest 10 minut.",
+            "Zrób nowe żądanie (a Autoryzuj), podpisz je i wczytaj podpisany plik.",
+        )
+    until = warsaw(from_text(row["sign_until"])).strftime("%H:%M:%S")
+    return (
+        f"Żądanie czeka na podpis do {until}: Podpis Zaufany albo podpis lub pieczęć kwalifikowana.",
+        "Podpisz zapisany plik poza programem i wczytaj plik podpisany, bez otwierania i zapisywania go w edytorze.",
+    )
+
+
 def _next_actions(state: AuthState) -> tuple[str, ...]:
     if state is AuthState.RUNNING:
         return ("auth.cancel",)
+    if state is AuthState.TO_SIGN:
+        return ("auth.start", "auth.cancel")
     if state in (AuthState.MISSING, AuthState.REQUESTED, AuthState.EXPIRED):
         return ("auth.start", "identity.add")
     if state in (AuthState.ACTIVE, AuthState.EXPIRING):

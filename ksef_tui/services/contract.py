@@ -147,6 +147,7 @@ def authorization_by_id(office: Office, operator: Operator, client_id: int) -> d
         "checked_at": to_text(view.checked_at) if view.checked_at else None,
         "reason_code": view.reason_code,
         "reason": stored["reason"],
+        "sign_until": to_text(view.sign_until) if view.sign_until else None,
     }
 
 
@@ -154,7 +155,8 @@ def authorised_ids(office: Office, operator: Operator) -> list[int]:
     """The clients that have a way of authorisation, so that it can be checked."""
     rows = office.db.rows(
         "SELECT a.client_id FROM authorization a JOIN client c ON c.id = a.client_id WHERE a.method IS NOT NULL "
-        "AND c.archived_at IS NULL AND a.state <> 'running' AND (:only IS NULL OR c.id = :only) ORDER BY c.id",
+        "AND c.archived_at IS NULL AND a.state NOT IN ('running', 'to_sign') "
+        "AND NOT (a.method = 'external' AND a.sealed_refresh IS NULL) AND (:only IS NULL OR c.id = :only) ORDER BY c.id",
         {"only": operator.client_id},
     )
     return [row[0] for row in rows]

@@ -27,7 +27,8 @@ XML_SHOWN = 200_000  # characters
 LINES_SHOWN = 200
 
 _QUEUE = """
-SELECT v.*, c.nip, c.name AS client, c.paused, a.state AS auth_state, a.valid_until, s.reference AS session_reference,
+SELECT v.*, c.nip, c.name AS client, c.paused, a.state AS auth_state, a.valid_until, a.method AS auth_method,
+       s.reference AS session_reference,
        i.operator_id AS personal_to
 FROM invoice v JOIN client c ON c.id = v.client_id JOIN authorization a ON a.client_id = v.client_id
 LEFT JOIN session s ON s.id = v.session_id LEFT JOIN identity i ON i.id = a.identity_id
@@ -138,13 +139,13 @@ def _hint(office: Office, row: sqlite3.Row, state: InvoiceState, send_after: dat
 
 
 def standing_reason(office: Office, row: sqlite3.Row, now: datetime) -> str:
-    """Why an approved invoice does not move, or empty. The row has `paused`, `auth_state`, `valid_until`, `nip`,
-    `approved_by`, and `personal_to`: whose personal certificate the client is authorised with."""
+    """Why an approved invoice does not move, or empty. The row has `paused`, `auth_state`, `valid_until`,
+    `auth_method`, `nip`, `approved_by`, and `personal_to`: whose personal certificate the client is authorised with."""
     if row["paused"]:
         return "wysyłka klienta wstrzymana"
     if row["personal_to"] is not None and row["approved_by"] != row["personal_to"]:
         return "klient ma certyfikat osobisty – wyśle tylko to, co zatwierdzi jego właściciel"
-    auth = state_of(office, row["auth_state"], row["valid_until"], now)
+    auth = state_of(office, row["auth_state"], row["valid_until"], row["auth_method"], now)
     if auth is AuthState.RUNNING:
         return "łączenie z KSeF"
     if auth not in CAN_SEND:
@@ -269,7 +270,8 @@ def standing(office: Office, operator: Operator) -> list[tuple[str, str, int, st
     """
     now = office.clock()
     rows = office.db.rows(
-        "SELECT c.nip, c.name, c.paused, a.state AS auth_state, a.valid_until, i.operator_id AS personal_to, v.approved_by, "
+        "SELECT c.nip, c.name, c.paused, a.state AS auth_state, a.valid_until, a.method AS auth_method, "
+        "i.operator_id AS personal_to, v.approved_by, "
         "v.state = 'approved' AS approved, count(*) AS n FROM invoice v JOIN client c ON c.id = v.client_id "
         "JOIN authorization a ON a.client_id = c.id LEFT JOIN identity i ON i.id = a.identity_id "
         "WHERE (v.state IN ('approved', 'sending', 'unknown', 'processing') "
@@ -279,7 +281,7 @@ def standing(office: Office, operator: Operator) -> list[tuple[str, str, int, st
     )
     found = []
     for row in rows:
-        auth = state_of(office, row["auth_state"], row["valid_until"], now)
+        auth = state_of(office, row["auth_state"], row["valid_until"], row["auth_method"], now)
         works = auth in CAN_SEND or auth is AuthState.READ_ONLY
         why = standing_reason(office, row, now) if row["approved"] else ("" if works else _no_access(auth))
         if why:

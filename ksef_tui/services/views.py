@@ -110,6 +110,7 @@ class AuthorizationView:
     valid_until: datetime | None
     reason_code: str
     actions: tuple[str, ...]  # ids of the actions that mend it, most useful first
+    sign_until: datetime | None = None  # until when the request to sign can be handed in; UTC
 
 
 @dataclass(frozen=True, slots=True)

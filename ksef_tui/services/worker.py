@@ -354,7 +354,7 @@ def anything_moves(office: Office) -> bool:
     from ksef_tui.services.client_views import state_of
 
     for row in office.db.rows(_MOVING):
-        state = state_of(office, row["state"], row["valid_until"], now)
+        state = state_of(office, row["state"], row["valid_until"], row["method"], now)
         works = state in CAN_SEND or state == "read_only"
         if works and (row["on_wire"] or row["receipts"] or row["sessions"]):
             return True
@@ -364,7 +364,7 @@ def anything_moves(office: Office) -> bool:
 
 
 _MOVING = """
-SELECT a.client_id, a.state, a.valid_until, c.paused,
+SELECT a.client_id, a.state, a.valid_until, a.method, c.paused,
   CASE WHEN i.operator_id IS NULL
     THEN (SELECT sum(n) FROM invoice_count n WHERE n.client_id = a.client_id AND n.state = 'approved')
     ELSE (SELECT count(*) FROM invoice v WHERE v.client_id = a.client_id AND v.state = 'approved' AND v.approved_by = i.operator_id)

@@ -273,9 +273,24 @@ _RECORDS = [
     ) STRICT, WITHOUT ROWID""",
 ]
 
+# A login that is signed elsewhere: what is to be signed, what came back, and KSeF's reference until it has judged.
+_SIGNATURES = [
+    """CREATE TABLE signature_request (
+        client_id INTEGER PRIMARY KEY REFERENCES client(id),
+        challenge TEXT NOT NULL,
+        valid_until TEXT NOT NULL,
+        document BLOB NOT NULL,
+        sealed_signed BLOB,
+        submitted_at TEXT,
+        reference TEXT NOT NULL DEFAULT '',
+        sealed_operation BLOB
+    ) STRICT""",
+]
+
 # (name, statements), in order; the number of a step is its place, counted from 1.
 STEPS: list[tuple[str, list[str]]] = [
     ("office", [*_OFFICE, *_feed("client"), *_feed("authorization")]),
     ("invoices", [*_INVOICES, *_feed("invoice")]),
     ("records", _RECORDS),
+    ("signatures", _SIGNATURES),
 ]

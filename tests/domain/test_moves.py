@@ -59,8 +59,7 @@ AUTH_TABLE = """
 start     missing requested to_sign active read_only expiring expired no_permission blocked failed running -> running
 export    missing requested to_sign active read_only expiring expired no_permission blocked failed running -> to_sign
 submit    to_sign                -> running
-cancel    running                -> missing active read_only
-cancel    to_sign                -> missing
+cancel    running to_sign        -> missing active read_only
 finish    running                -> active read_only expiring expired no_permission blocked failed
 learn     active read_only expiring expired no_permission blocked failed -> active read_only expiring expired no_permission blocked failed
 request   missing read_only no_permission failed requested -> requested
@@ -180,6 +179,14 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 def test_time_alone_lets_a_standing_authorisation_run_out(state: str, left: timedelta | None, expected: str) -> None:
     valid_until = None if left is None else NOW + left
     assert effective(AuthState(state), valid_until, NOW, warn_days=30) == expected
+
+
+@pytest.mark.parametrize(
+    ("hours", "expected"), [(24 * 7, "active"), (25, "active"), (24, "expiring"), (0.01, "expiring"), (0, "expired")]
+)
+def test_a_login_that_somebody_signed_for_warns_a_day_before_its_end(hours: float, expected: str) -> None:
+    until = NOW + timedelta(hours=hours)
+    assert effective(AuthState.ACTIVE, until, NOW, 30, AuthMethod.EXTERNAL) == expected
 
 
 def test_invoices_are_sent_while_the_authorisation_works() -> None:

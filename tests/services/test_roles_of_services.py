@@ -22,6 +22,7 @@ from ksef_tui.services import (
     configuring,
     contract,
     exporting,
+    external,
     identities,
     importing,
     invoice_views,
@@ -59,6 +60,9 @@ Ask = Callable[[Scene, Operator], object]
 REFUSED: dict[str, Ask] = {
     "authorising.start_with_identity": lambda s, o: authorising.start_with_identity(s.office, o, s.mine.id, s.identity),
     "authorising.start_with_token": lambda s, o: authorising.start_with_token(s.office, o, s.mine.id, Secret("t")),
+    "authorising.start_external": lambda s, o: authorising.start_external(s.office, o, s.mine.id),
+    "authorising.submit": lambda s, o: authorising.submit(s.office, o, s.mine.id, b"<a/>"),
+    "external.request": lambda s, o: external.request(s.office, o, s.mine.id),
     "authorising.check": lambda s, o: authorising.check(s.office, o, s.mine.id),
     "authorising.cancel": lambda s, o: authorising.cancel(s.office, o, s.mine.id),
     "authorising.revoke": lambda s, o: authorising.revoke(s.office, o, s.mine.id),
@@ -147,8 +151,8 @@ def test_every_service_function_that_is_told_who_acts_is_in_these_tables():
     asked |= {f"approving.{act}" for act in ("approve", "recall", "hold", "release", "withdraw", "retry")}
     asked |= {"invoice_views.timeline"}  # its caller has asked already
     modules = (
-        approving, authorising, client_views, clients, configuring, contract, exporting, identities, importing,
-        invoice_views, operators, views,
+        approving, authorising, client_views, clients, configuring, contract, exporting, external, identities,
+        importing, invoice_views, operators, views,
     )  # fmt: skip
     taking = {
         f"{module.__name__.rpartition('.')[2]}.{name}"

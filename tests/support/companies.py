@@ -85,3 +85,11 @@ def _paper(subject: dict[x509.ObjectIdentifier, str], kind: str, days: int, age:
     )
     lock = BestAvailableEncryption(password) if password else NoEncryption()
     return Paper(certificate.public_bytes(Encoding.PEM), key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock))
+
+
+def signed(document: bytes, paper: Paper) -> bytes:
+    """The document as somebody signs it elsewhere, with a program of their own."""
+    from ksef_tui.ksef import certificates, xades
+
+    loaded = certificates.load(paper.certificate, paper.key)
+    return xades.sign(document, loaded.certificate, loaded.key, signing_time=datetime.now(UTC))

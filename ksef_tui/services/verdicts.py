@@ -1,0 +1,256 @@
+"""What became of a login: KSeF's judgement, the rights that came with it, and how both are written down (facts §4, §7).
+
+Whoever calls these holds the client's lease.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+from ksef_tui.domain.authorizations import AuthMethod, AuthState, AuthStep
+from ksef_tui.domain.problems import Problem
+from ksef_tui.domain.secret import Secret
+from ksef_tui.domain.times import WARSAW, from_text, to_text
+from ksef_tui.ksef import claims
+from ksef_tui.ksef.api import Access
+from ksef_tui.ksef.codes import auth_code
+from ksef_tui.ksef.errors import KsefError
+from ksef_tui.ksef.models import AuthStatus, TokenPair
+from ksef_tui.services.authorising import restored
+from ksef_tui.services.calls import NotNow
+from ksef_tui.services.turn import Turn
+from ksef_tui.store import authorizations, limits, offices, settings
+from ksef_tui.store.records import audit
+
+NO_PERMISSIONS, BLOCKED_BY_MF = 415, 480
+_WORKS = (AuthState.ACTIVE, AuthState.EXPIRING, AuthState.READ_ONLY)
+
+
+@dataclass(slots=True)
+class Verdict:
+    """How a login ended: the state it leads to, and for a good one its tokens and rights."""
+
+    state: AuthState
+    step: AuthStep
+    reason_code: str = ""
+    reason: str = ""
+    tokens: TokenPair | None = None
+    reference: str = ""
+    subject: str = ""
+    rights: tuple[str, ...] = ()
+    can_delegate: bool = False
+    stands: bool = False  # about a login that stands: there are no new tokens, the old ones are kept
+
+    @property
+    def is_good(self) -> bool:
+        """Whether there are tokens to work with."""
+        return self.tokens is not None
+
+
+def judgement(turn: Turn, row: sqlite3.Row, answer: AuthStatus) -> Verdict | None:
+    """What KSeF's judgement means for the client; None when it is good."""
+    code, known = answer.status.code, auth_code(answer.status.code)
+    if code == 200:
+        return None
+    details = "; ".join(answer.status.details)
+    if code == NO_PERMISSIONS:
+        return Verdict(AuthState.NO_PERMISSION, AuthStep.RIGHTS, str(code), _nobody_granted(turn, row))
+    if code == BLOCKED_BY_MF:
+        return Verdict(AuthState.BLOCKED, AuthStep.VERIFY, str(code), f"{known.sentence} {known.what_to_do}")
+    reason = f"{known.sentence} {f'({details}) ' if details else ''}{known.what_to_do}".strip()
+    return Verdict(AuthState.FAILED, AuthStep.VERIFY, str(code), reason)
+
+
+def _nobody_granted(turn: Turn, row: sqlite3.Row) -> str:
+    """Which client has not granted anything to which identity (F29)."""
+    identity = offices.identity(turn.office.db, row["identity_id"]) if row["identity_id"] else None
+    if identity is not None:
+        whom = f"dla {identity['subject_type'].upper()} {identity['subject_value']}"
+    elif row["method"] == AuthMethod.EXTERNAL:
+        whom = "dla osoby albo firmy, która podpisała żądanie"
+    else:
+        whom = "temu tokenowi"
+    return f"{turn.client['name']}: brak uprawnień w KSeF {whom}."
+
+
+async def read_rights(turn: Turn, token: Secret, *, tokens: TokenPair | None = None, reference: str = "") -> Verdict:
+    """What an access token may do: claims first, then the query, which also knows delegation (facts §4.6, §7.4).
+
+    `tokens` and `reference` are those of a new login; without them the verdict is about one that stands.
+    """
+    said = claims.read(token)
+    if said.context_value is not None and said.context_value != turn.nip:
+        return Verdict(
+            AuthState.FAILED, AuthStep.RIGHTS, "wrong_context",
+            f"KSeF zalogował do NIP {said.context_value} zamiast {turn.nip} – niczego nie wysłano.",
+        )  # fmt: skip
+    access = Access(turn.nip, token)
+    rights = set(said.permissions)
+    can_delegate = False
+    try:
+        for grant in await turn.api.personal_grants(access):
+            if grant.permission_state == "Active" and grant.permission_scope in ("InvoiceWrite", "InvoiceRead"):
+                if grant.context_identifier is not None and grant.context_identifier.value not in ("", turn.nip):
+                    continue
+                can_delegate = can_delegate or (grant.can_delegate and grant.permission_scope == "InvoiceWrite")
+                if not said.permissions:
+                    rights.add(grant.permission_scope)
+    except KsefError:  # an empty or missing list is not "no rights" (field notes 4.2): the claims stand
+        can_delegate = False
+    if turn.keeper.limits_are_stale(turn.nip):
+        await _read_limits(turn, access)
+    state, reason = AuthState.ACTIVE, ""
+    if not rights & {"Owner", "InvoiceWrite"}:
+        state = AuthState.READ_ONLY if "InvoiceRead" in rights else AuthState.NO_PERMISSION
+        missing = "wystawianie faktur" if state is AuthState.READ_ONLY else "wystawianie i przeglądanie faktur"
+        reason = f"{turn.client['name']}: klient nie nadał uprawnienia: {missing}."
+    return Verdict(
+        state,
+        AuthStep.RIGHTS,
+        reason_code="" if state is AuthState.ACTIVE else "missing-permissions",
+        reason=reason,
+        tokens=tokens,
+        reference=reference,
+        subject=f"{said.subject_type}:{said.subject_value}" if said.subject_value else "",
+        rights=tuple(sorted(rights)),
+        can_delegate=can_delegate,
+        stands=tokens is None,
+    )
+
+
+async def _read_limits(turn: Turn, access: Access) -> None:
+    """The real limits of this context (facts §12); without them production's are kept."""
+    try:
+        known = await turn.api.rate_limits(access)
+    except KsefError:
+        return
+    with turn.office.db.write() as connection:
+        limits.put_limits(
+            connection, turn.now, turn.nip, {g: (r.per_second, r.per_minute, r.per_hour) for g, r in known.items()}
+        )
+
+
+def is_weather(turn: Turn, row: sqlite3.Row, verdict: Verdict) -> bool:
+    """Whether a failed login says nothing lasting: no answer, a fault of KSeF (500, 550), or "bad certificate" for one
+    that worked within a day and has not expired (F41)."""
+    code = verdict.reason_code
+    if code == "unreachable" or (
+        code.isdigit() and not auth_code(int(code)).lasting and verdict.state is AuthState.FAILED
+    ):
+        return True
+    worked = row["state"] in (AuthState.ACTIVE, AuthState.EXPIRING) and row["checked_at"] is not None
+    return code in ("460", "21115") and worked and turn.now - from_text(row["checked_at"]) < timedelta(days=1)
+
+
+def write_verdict(turn: Turn, row: sqlite3.Row, act: str, old: AuthState, verdict: Verdict) -> None:
+    """Write down how a login or a check ended. What works is given up only for something that works, or for a
+    judgement about the very identity that is in use."""
+    spares = is_weather(turn, row, verdict) or (row["method"] == AuthMethod.EXTERNAL and not verdict.is_good)
+    if act == "finish" and spares and put_back(turn, row, verdict):
+        return
+    values: dict[str, Any] = {
+        "intent": "",
+        "fallback": None,
+        "step": verdict.step,
+        "step_failed": int(verdict.state not in (AuthState.ACTIVE, AuthState.EXPIRING)),
+        "reason_code": verdict.reason_code,
+        "reason": verdict.reason,
+        "checked_at": to_text(turn.now),
+        "rights": json.dumps(verdict.rights),
+        "can_delegate": int(verdict.can_delegate),
+    }
+    if verdict.state is AuthState.NO_PERMISSION and old in _WORKS:
+        values["reason_code"] = "withdrawn"  # it was there before: the client took it back
+    if verdict.is_good:
+        values |= _sealed_tokens(turn, verdict)
+        until = _valid_until(turn, row, verdict)
+        values["valid_until"] = to_text(until) if until else None
+    elif verdict.reason_code != "unreachable" and not (verdict.stands and verdict.state in _WORKS):
+        values |= {"sealed_access": None, "access_until": None, "sealed_refresh": None, "refresh_until": None}
+        if verdict.state is not AuthState.EXPIRED:
+            values["valid_until"] = None
+    with turn.office.db.write() as connection:
+        authorizations.move(connection, turn.now, turn.client_id, act, old, verdict.state, **values)
+        audit(
+            connection,
+            turn.now,
+            None,
+            f"auth.{act}",
+            client_id=turn.client_id,
+            state=verdict.state,
+            code=verdict.reason_code,
+        )
+    turn.access = None
+
+
+def put_back(turn: Turn, row: sqlite3.Row, verdict: Verdict) -> bool:
+    """A new login did not come about: the one that worked before still does. False when there was none."""
+    before = restored(row)
+    if before is None:
+        return False
+    state, values = before
+    code = "unreachable" if is_weather(turn, row, verdict) else verdict.reason_code
+    reason = f"Nowa autoryzacja nieudana, działa poprzednia. {verdict.reason}"
+    values |= {"intent": "", "step_failed": 0, "reason_code": code, "reason": reason}
+    with turn.office.db.write() as connection:
+        authorizations.move(connection, turn.now, turn.client_id, "finish", AuthState.RUNNING, state, **values)
+    return True
+
+
+async def end_replaced(turn: Turn, verdict: Verdict, replaced: Secret | None) -> None:
+    """A login that a new one replaces is ended at KSeF, or it would live on for days (F32). Best effort."""
+    if verdict.is_good and replaced is not None:
+        with suppress(KsefError, NotNow):
+            await turn.api.end_auth_session(turn.nip, replaced)
+
+
+def _sealed_tokens(turn: Turn, verdict: Verdict) -> dict[str, Any]:
+    assert verdict.tokens is not None
+    access, refresh = verdict.tokens.access_token, verdict.tokens.refresh_token
+    return {
+        "reference": verdict.reference,
+        "subject": verdict.subject,
+        "context_nip": turn.nip,
+        "sealed_access": seal(turn, "access", access.token),
+        "access_until": to_text(access.valid_until),
+        "sealed_refresh": seal(turn, "refresh", refresh.token),
+        "refresh_until": to_text(refresh.valid_until),
+    }
+
+
+def _valid_until(turn: Turn, row: sqlite3.Row, verdict: Verdict) -> datetime | None:
+    """When the authorisation stops without a person: the certificate's end, the day tokens end by law, or the end of
+    the refresh token, after which somebody must sign again."""
+    if row["method"] == AuthMethod.EXTERNAL:
+        return None if verdict.tokens is None else verdict.tokens.refresh_token.valid_until
+    if row["method"] == AuthMethod.TOKEN:
+        last_day = date.fromisoformat(settings.get(turn.office.db, "token_end"))
+        return datetime.combine(last_day, time(23, 59, 59), WARSAW)
+    identity = offices.identity(turn.office.db, row["identity_id"])
+    return from_text(identity["valid_to"]) if identity is not None else None
+
+
+_KINDS = {"access": "access_token", "refresh": "refresh_token", "token": "ksef_token"}
+
+
+def seal(turn: Turn, what: str, value: Secret) -> bytes:
+    """A secret of this client, sealed for its column `sealed_<what>`."""
+    return turn.office.sealer.seal(value, client=turn.nip, kind=_KINDS[what], row=str(turn.client_id))
+
+
+def opened(turn: Turn, row: sqlite3.Row, what: str) -> Secret | None:
+    """A sealed secret of this client; None when there is none or it is not this client's."""
+    blob = row[f"sealed_{what}"]
+    if blob is None:
+        return None
+    try:
+        return turn.office.sealer.open(blob, client=turn.nip, kind=_KINDS[what], row=str(turn.client_id))
+    except Problem as problem:
+        if problem.code != "sealed_value_broken":
+            raise
+        return None
