@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from typing import Any
 
 import click
 
 from ksef_tui.cli.shared import (
     Context,
     client_line,
+    fail,
     group,
     json_option,
     limit_option,
@@ -55,6 +58,54 @@ def client_show(context: Context, nip: str, as_json: bool) -> None:
     from ksef_tui.services import contract
 
     show_one(contract.client(context.office, context.operator, nip), as_json, client_line)
+
+
+@client.command("rename")
+@click.argument("nip")
+@click.argument("name")
+@click.pass_obj
+def client_rename(context: Context, nip: str, name: str) -> None:
+    """Zmienia nazwę klienta."""
+    from ksef_tui.services import clients
+
+    clients.rename(context.office, context.operator, clients.id_of(context.office, nip), name)
+
+
+@client.command("sync")
+@click.option("--identity", "label", help="profil biura, którym od razu autoryzować nowych klientów")
+@json_option
+@click.pass_obj
+def client_sync(context: Context, label: str | None, as_json: bool) -> None:
+    """Dodaje klientów, którzy nadali biuru uprawnienia w KSeF, i sprawdza tych, u których coś się zmieniło."""
+    from ksef_tui.cli.authorisation import LOGIN_PATIENCE
+    from ksef_tui.services import authorising, contract, identities, syncing, worker
+
+    office, operator = context.office, context.operator
+    identity_id = identities.named(office, label)["id"] if label else None
+    found = asyncio.run(syncing.preview(office, operator))
+    done = syncing.apply(office, operator, found)
+    if identity_id is not None:
+        for client_id in done.added:
+            authorising.start_with_identity(office, operator, client_id, identity_id)
+    waited_for = (*(done.added if identity_id is not None else ()), *done.to_check)
+    for client_id in waited_for:
+        asyncio.run(worker.carry_out(office, client_id, patience=LOGIN_PATIENCE))
+    added, changed = (
+        [contract.authorization_by_id(office, operator, i) for i in ids]
+        for ids in (reversed(done.added), (*done.to_check, *done.noted))
+    )
+    report = {"received": found.received, "added": added, "changed": changed, "archived": list(found.archived)}
+    show_one(report, as_json, _sync_lines)
+    bad = [row for row in added if label and row["status"] not in ("active", "expiring")]
+    if bad:
+        fail(" ".join(row["reason"] or f"{row['name']}: {row['status']}" for row in bad[:3]))
+
+
+def _sync_lines(report: dict[str, Any]) -> str:
+    head = f"Uprawnienia nadało biuru klientów: {report['received']}. Dodano: {len(report['added'])}."
+    lines = [head, *(f"+ {client_line(row)}" for row in report["added"])]
+    lines += [f"~ {client_line(row)}" for row in report["changed"]]
+    return "\n".join([*lines, *(f"! {nip}  obsługa zakończona, a uprawnienia są" for nip in report["archived"])])
 
 
 @client.command("archive")

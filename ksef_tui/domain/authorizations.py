@@ -93,9 +93,13 @@ AUTH_MOVES: dict[str, dict[AuthState, frozenset[AuthState]]] = {
     "cancel": dict.fromkeys((A.RUNNING, A.TO_SIGN), frozenset({A.MISSING, A.ACTIVE, A.READ_ONLY})),
     "finish": {A.RUNNING: _OUTCOMES},
     # what time, a probe or a refused call teaches about a standing authorisation
-    "learn": dict.fromkeys(
-        (A.ACTIVE, A.READ_ONLY, A.EXPIRING, A.EXPIRED, A.NO_PERMISSION, A.BLOCKED, A.FAILED), _OUTCOMES
-    ),
+    "learn": {
+        **dict.fromkeys(
+            (A.ACTIVE, A.READ_ONLY, A.EXPIRING, A.EXPIRED, A.NO_PERMISSION, A.BLOCKED, A.FAILED), _OUTCOMES
+        ),
+        # the client answered the letter: the right works, or is there to be used for the first time
+        A.REQUESTED: _OUTCOMES | {A.MISSING},
+    },
     "request": {s: frozenset({A.REQUESTED}) for s in (A.MISSING, A.READ_ONLY, A.NO_PERMISSION, A.FAILED, A.REQUESTED)},
     "revoke": {s: frozenset({A.MISSING}) for s in (*_SETTLED, A.RUNNING)},
     "end": {s: frozenset({A.ENDED}) for s in (*_SETTLED, A.RUNNING)},

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ksef_tui.ksef.http import Call, Outcome
 
 ON_THE_WAY = 0.5  # seconds that a call may travel: we count it when it leaves, KSeF when it arrives
-PATIENCE = 3.0  # seconds that a call waits for its limit by itself; longer waits end the pass
+PATIENCE = 3.0  # seconds that a call of a pass waits for its limit by itself; longer waits end the pass
 LEASE_SECONDS = 120.0
 HOUR = 3600.0
 LIMITS_FRESH_HOURS = 24
@@ -45,6 +45,7 @@ class Doing:
 
     lease: leases.Lease | None = None
     invoice_id: int | None = None
+    patience: float = PATIENCE  # seconds that a call may wait for its limit by itself
     reserve: int = 0  # calls of the same limit that must stay possible after this one (closing what is opened)
 
 
@@ -60,14 +61,15 @@ class CallKeeper:
 
     async def before(self, call: Call) -> None:
         """Wait for the limits and renew the lease. Raises NotNow or LeaseLost; then nothing has left."""
+        mine = doing.get()
+        patience = mine.patience if mine is not None else PATIENCE
         while True:
             wait = self.wait_for(call)
             if wait <= 0:
                 break
-            if wait > PATIENCE:
+            if wait > patience:
                 raise NotNow(wait)
             await asyncio.sleep(wait)
-        mine = doing.get()
         if mine is not None and mine.lease is not None:
             renewed = leases.renew(self._office.db, mine.lease, max(LEASE_SECONDS, 2 * self._longest_call))
             if renewed is None:

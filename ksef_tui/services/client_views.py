@@ -136,6 +136,8 @@ def badge_word(row: sqlite3.Row, state: AuthState, now: datetime) -> str:
     if state is AuthState.TO_SIGN:
         left = _seconds_to_sign(row, now)
         return f"do podpisu {left // 60}:{left % 60:02d}" if left > 0 else "do podpisu – nowe żądanie"
+    if state is AuthState.MISSING and row["reason_code"] == "granted":
+        return "nadane" + _letters(row)
     if state is AuthState.REQUESTED and row["requested_at"]:
         return f"czeka na klienta (pismo {warsaw(from_text(row['requested_at'])):%d.%m})"
     if state is AuthState.FAILED and row["reason_code"] == "unreachable":
@@ -261,6 +263,8 @@ def _sentence(office: Office, row: sqlite3.Row, state: AuthState, now: datetime)
         return row["reason"] or f"{name}: brak uprawnień w KSeF.", f"Potrzebne: {rights_wanted}, dla NIP {office.nip}."
     if state is AuthState.RUNNING:
         return "Łączenie z KSeF…", ""
+    if state is AuthState.MISSING and row["reason_code"] == "granted":
+        return row["reason"], "a Autoryzuj łączy klienta profilem biura."
     if state is AuthState.MISSING:
         return (
             f"{name}: biuro nie ma jeszcze dostępu do KSeF tego klienta.",

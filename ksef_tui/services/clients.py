@@ -32,6 +32,15 @@ def add(office: Office, operator: Operator, nip: str, name: str) -> int:
     return client_id
 
 
+def rename(office: Office, operator: Operator, client_id: int, name: str) -> None:
+    """Call a client by its name: a list from KSeF gives only NIPs. Raises Problem for an empty or endless one."""
+    require(operator, Act.CLIENT_ADD, client_id)
+    name, before = checked_name(name), name_of(office, client_id)
+    with office.db.write() as connection:
+        offices.rename_client(connection, client_id, name)
+        audit(connection, office.clock(), operator, "client.rename", client_id=client_id, name=name, before=before)
+
+
 def archive(office: Office, operator: Operator, client_id: int) -> None:
     """Take a client off the lists. Raises Problem while invoices of theirs are on their way."""
     require(operator, Act.CLIENT_ARCHIVE, client_id)

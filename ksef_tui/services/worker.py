@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -324,6 +324,27 @@ async def carry_out(office: Office, client_id: int, *, patience: float, tell: Ca
                 tell()
             await asyncio.sleep(min(pause, max(0.0, end - loop.time())))  # KSeF may ask for a longer wait than we have
     finally:
+        await worker.api.aclose()
+
+
+@asynccontextmanager
+async def own_turn(office: Office, client_id: int, *, patience: float) -> AsyncIterator[Turn]:
+    """A client's turn in this process, for what a person asks and waits for; at most `patience` seconds for the lease
+    and for each limit. Raises Problem("busy") when another process keeps the lease."""
+    row = offices.client(office.db, client_id)
+    assert row is not None
+    end = asyncio.get_running_loop().time() + patience
+    while (lease := leases.take(office.db, f"client:{client_id}", LEASE_SECONDS)) is None:
+        if asyncio.get_running_loop().time() > end:
+            raise Problem("busy", f"Inny proces pracuje właśnie dla klienta {row['name']} – spróbuj za chwilę.")
+        await asyncio.sleep(LOOK_EVERY)
+    worker, mine = Worker(office), Doing(lease, patience=patience)
+    token = doing.set(mine)
+    try:
+        yield Turn(office, worker.api, worker.keeper, worker.keys, Polls(), mine, row)
+    finally:
+        doing.reset(token)
+        leases.release(office.db, mine.lease or lease)
         await worker.api.aclose()
 
 

@@ -97,6 +97,11 @@ def client_by_nip(db: Database, nip: str) -> sqlite3.Row | None:
     return db.row("SELECT * FROM client WHERE nip = ?", (nip,))
 
 
+def rename_client(connection: sqlite3.Connection, client_id: int, name: str) -> None:
+    """Another name for a client; its NIP is its identity and never changes."""
+    connection.execute("UPDATE client SET name = ? WHERE id = ?", (name, client_id))
+
+
 def set_archived(connection: sqlite3.Connection, client_id: int, at: datetime | None) -> None:
     """Archive a client, or take it back (None)."""
     connection.execute("UPDATE client SET archived_at = ? WHERE id = ?", (to_text(at) if at else None, client_id))

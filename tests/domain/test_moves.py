@@ -62,6 +62,7 @@ submit    to_sign                -> running
 cancel    running to_sign        -> missing active read_only
 finish    running                -> active read_only expiring expired no_permission blocked failed
 learn     active read_only expiring expired no_permission blocked failed -> active read_only expiring expired no_permission blocked failed
+learn     requested              -> active read_only expiring expired no_permission blocked failed missing
 request   missing read_only no_permission failed requested -> requested
 revoke    missing requested to_sign active read_only expiring expired no_permission blocked failed running -> missing
 end       missing requested to_sign active read_only expiring expired no_permission blocked failed running -> ended

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,7 @@ from ksef_tui.services import (
     importing,
     invoice_views,
     operators,
+    syncing,
     views,
 )
 from ksef_tui.services.office import operator_named
@@ -67,6 +69,9 @@ REFUSED: dict[str, Ask] = {
     "authorising.cancel": lambda s, o: authorising.cancel(s.office, o, s.mine.id),
     "authorising.revoke": lambda s, o: authorising.revoke(s.office, o, s.mine.id),
     "clients.add": lambda s, o: clients.add(s.office, o, "5260250274", "Nowa"),
+    "clients.rename": lambda s, o: clients.rename(s.office, o, s.mine.id, "Moja"),
+    "syncing.preview": lambda s, o: asyncio.run(syncing.preview(s.office, o)),
+    "syncing.apply": lambda s, o: syncing.apply(s.office, o, syncing.SyncPreview(0, (), (), ())),
     "clients.archive": lambda s, o: clients.archive(s.office, o, s.mine.id),
     "configuring.change": lambda s, o: configuring.change(s.office, o, "recall_seconds", "0"),
     "identities.add": lambda s, o: identities.add(s.office, o, "obca", *seal_of(s), None),
@@ -152,7 +157,7 @@ def test_every_service_function_that_is_told_who_acts_is_in_these_tables():
     asked |= {"invoice_views.timeline"}  # its caller has asked already
     modules = (
         approving, authorising, client_views, clients, configuring, contract, exporting, external, identities,
-        importing, invoice_views, operators, views,
+        importing, invoice_views, operators, syncing, views,
     )  # fmt: skip
     taking = {
         f"{module.__name__.rpartition('.')[2]}.{name}"

@@ -1,0 +1,53 @@
+"""`client sync`, `client rename` and `client letter`, as scripts use them."""
+
+from __future__ import annotations
+
+from cli_office import Desk
+from support.companies import new_nip
+from support.houses import BOTH
+
+
+def at_home(desk: Desk) -> None:
+    desk.house.identity()
+    assert desk.json("auth", "start", desk.house.nip, "--identity", "pieczęć")["status"] == "active"
+
+
+def test_sync_adds_what_is_missing_and_reports(desk: Desk):
+    at_home(desk)
+    nip = new_nip()
+    desk.house.ministry.grant(nip, desk.house.nip, *BOTH)
+    report = desk.json("client", "sync")
+    [added] = report["added"]
+    assert (report["received"], report["changed"], report["archived"]) == (1, [], [])
+    assert (added["nip"], added["status"], added["rights"]) == (nip, "missing", ["InvoiceRead", "InvoiceWrite"])
+    assert desk.json("client", "list")[0]["nip"] == nip
+    assert desk.json("client", "sync")["added"] == []
+    desk.done("client", "rename", nip, "Sosna Próbna")
+    assert desk.json("client", "show", nip)["name"] == "Sosna Próbna"
+
+
+def test_sync_authorises_the_new_ones_with_an_identity(desk: Desk):
+    at_home(desk)
+    writes, reads = new_nip(), new_nip()
+    desk.house.ministry.grant(writes, desk.house.nip, *BOTH)
+    desk.house.ministry.grant(reads, desk.house.nip, "InvoiceRead")
+    report = desk.json("client", "sync", "--identity", "pieczęć", exit_code=1)
+    assert {row["nip"]: row["status"] for row in report["added"]} == {writes: "active", reads: "read_only"}
+    desk.house.ministry.take_back(writes, desk.house.nip)
+    report = desk.json("client", "sync", "--identity", "pieczęć")
+    assert [(row["nip"], row["status"]) for row in report["changed"]] == [(writes, "no_permission")]
+
+
+def test_sync_without_an_office_at_home_is_one_line(desk: Desk):
+    assert "Najpierw autoryzuj samo biuro" in desk.refused("client", "sync")
+    assert "Nie ma profilu brak" in desk.refused("client", "sync", "--identity", "brak")
+    assert "Podaj nazwę" in desk.refused("client", "rename", desk.house.client().nip, " ")
+
+
+def test_sync_for_people_is_a_line_for_each(desk: Desk):
+    at_home(desk)
+    nip = new_nip()
+    desk.house.ministry.grant(nip, desk.house.nip, *BOTH)
+    first, second = desk.done("client", "sync").splitlines()
+    assert "Dodano: 1" in first
+    assert second.startswith(f"+ {nip}  NIP {nip}  missing")
