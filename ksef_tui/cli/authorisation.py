@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from ksef_tui.cli.shared import (
+    FILE,
     Context,
     client_line,
     fail,
@@ -30,7 +31,6 @@ auth = group("auth", "Autoryzacja klientów w KSeF.")
 
 wait_option = click.option("--no-wait", is_flag=True, help="tylko zapisz zamiar; zrobi to worker")
 LOGIN_PATIENCE = 330.0
-FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)
 
 
 @auth.command("start")

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ksef_tui.cli.shared import (
+    FILE,
     Context,
     client_line,
     fail,
@@ -20,6 +21,7 @@ from ksef_tui.cli.shared import (
     show_one,
     someone_types,
     stdin_line,
+    write_file,
 )
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.secret import Secret
@@ -106,6 +108,26 @@ def _sync_lines(report: dict[str, Any]) -> str:
     lines = [head, *(f"+ {client_line(row)}" for row in report["added"])]
     lines += [f"~ {client_line(row)}" for row in report["changed"]]
     return "\n".join([*lines, *(f"! {nip}  obsługa zakończona, a uprawnienia są" for nip in report["archived"])])
+
+
+@client.command("letter")
+@click.argument("nip")
+@click.option("--to", "file", type=FILE, default="-", help="plik; bez tego albo z - na stdout")
+@click.option("--sent", is_flag=True, help="zapamiętaj, że pismo wysłano dzisiaj")
+@click.pass_obj
+def client_letter(context: Context, nip: str, file: Path, sent: bool) -> None:
+    """Pismo do klienta: jakie uprawnienia nadać biuru w KSeF i gdzie."""
+    from ksef_tui.services import authorising, clients, letters
+
+    client_id = clients.id_of(context.office, nip)
+    text = letters.letter(context.office, context.operator, client_id)
+    to_stdout = str(file) == "-"
+    if not to_stdout:
+        write_file(file, text.encode())
+    if sent:
+        authorising.requested(context.office, context.operator, client_id)
+    if to_stdout:
+        write_file(file, text.encode())
 
 
 @client.command("archive")

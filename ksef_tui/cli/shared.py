@@ -31,6 +31,7 @@ HOMES = {
 }  # fmt: skip
 LONGEST_LINE = 10_000
 
+FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)  # `-`: standard input or output
 invoice_id = click.IntRange(1, 2**63 - 1)
 json_option = click.option("--json", "as_json", is_flag=True, help="wynik jako JSON")
 limit_option = click.option("--limit", type=click.IntRange(min=0), default=1000, show_default=True, help="0: wszystko")

@@ -8,11 +8,11 @@ import sqlite3
 from datetime import datetime
 from typing import Any
 
-from ksef_tui.domain.authorizations import AuthMethod, AuthState, AuthStep
+from ksef_tui.domain.authorizations import AUTH_BADGES, AuthMethod, AuthState, AuthStep, may_become
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Act, Operator, require
 from ksef_tui.domain.secret import Secret
-from ksef_tui.domain.times import from_text
+from ksef_tui.domain.times import from_text, to_text
 from ksef_tui.services.office import Office
 from ksef_tui.store import authorizations, offices, signature_requests
 from ksef_tui.store.records import audit
@@ -118,6 +118,28 @@ def check(office: Office, operator: Operator, client_id: int) -> None:
     if row["method"] == AuthMethod.EXTERNAL and row["sealed_refresh"] is None:
         raise Problem("sign_again", "Logowanie podpisem zewnętrznym nie działa – zrób nowe żądanie do podpisu.")
     _intend(office, operator, client_id, "check", Act.AUTH_CHECK)
+
+
+def requested(office: Office, operator: Operator, client_id: int) -> None:
+    """Remember that the letter to the client went out today (`letters.letter`). The client is `requested` until a
+    check, a list from KSeF or an authorisation finds the right.
+
+    Raises Problem when there is nothing to ask for: the office has access, or something is under way.
+    """
+    require(operator, Act.AUTH_START, client_id)
+    now = office.clock()
+    row = authorizations.get(office.db, client_id)
+    old = AuthState(row["state"])
+    client = offices.client(office.db, client_id)
+    if client is None or client["office"] or not may_become("request", old, AuthState.REQUESTED):
+        raise Problem("nothing_to_ask", f"Pismo nie jest potrzebne: stan autoryzacji to „{AUTH_BADGES[old].label}”.")
+    with office.db.write() as connection:
+        if not authorizations.move(
+            connection, now, client_id, "request", old, AuthState.REQUESTED,
+            operator_id=operator.id, requested_at=to_text(now), reason_code="", reason="",
+        ):  # fmt: skip
+            raise Problem("changed_meanwhile", "Ktoś właśnie zmienił autoryzację tego klienta – spójrz jeszcze raz.")
+        audit(connection, now, operator, "auth.request", client_id=client_id)
 
 
 def cancel(office: Office, operator: Operator, client_id: int) -> None:

@@ -236,7 +236,8 @@ def _sentence(office: Office, row: sqlite3.Row, state: AuthState, now: datetime)
         return _to_sign(row, now)
     if state is AuthState.REQUESTED:
         wanted = f"Klient ma nadać: {rights_wanted}, dla NIP {office.nip}. Gdy nada: a Autoryzuj albo r Sprawdź."
-        return row["reason"] or "Czekamy, aż klient nada uprawnienia.", wanted
+        sent = f"{warsaw(from_text(row['requested_at'])):%d.%m.%Y}" if row["requested_at"] else ""
+        return f"Pismo do klienta wysłano {sent}: czekamy, aż nada uprawnienia." if sent else row["reason"], wanted
     if state is AuthState.ACTIVE and row["reason_code"]:  # something new failed, what worked before does
         return row["reason"], ""
     if state is AuthState.ACTIVE:

@@ -175,7 +175,10 @@ def write_verdict(turn: Turn, row: sqlite3.Row, act: str, old: AuthState, verdic
         if verdict.state is not AuthState.EXPIRED:
             values["valid_until"] = None
     with turn.office.db.write() as connection:
-        authorizations.move(connection, turn.now, turn.client_id, act, old, verdict.state, **values)
+        if _still_waits(row, old, verdict):
+            authorizations.note(connection, turn.now, turn.client_id, old, **values)
+        else:
+            authorizations.move(connection, turn.now, turn.client_id, act, old, verdict.state, **values)
         audit(
             connection,
             turn.now,
@@ -186,6 +189,15 @@ def write_verdict(turn: Turn, row: sqlite3.Row, act: str, old: AuthState, verdic
             code=verdict.reason_code,
         )
     turn.access = None
+
+
+def _still_waits(row: sqlite3.Row, old: AuthState, verdict: Verdict) -> bool:
+    """Whether a client that was sent a letter has not answered it: no more rights than it had given before."""
+    if old is not AuthState.REQUESTED:
+        return False
+    if verdict.state is AuthState.READ_ONLY:
+        return set(verdict.rights) <= set(json.loads(row["rights"]))
+    return verdict.state in (AuthState.NO_PERMISSION, AuthState.FAILED)
 
 
 def put_back(turn: Turn, row: sqlite3.Row, verdict: Verdict) -> bool:

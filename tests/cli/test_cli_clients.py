@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from cli_office import Desk
 from support.companies import new_nip
 from support.houses import BOTH
@@ -36,6 +38,24 @@ def test_sync_authorises_the_new_ones_with_an_identity(desk: Desk):
     desk.house.ministry.take_back(writes, desk.house.nip)
     report = desk.json("client", "sync", "--identity", "pieczęć")
     assert [(row["nip"], row["status"]) for row in report["changed"]] == [(writes, "no_permission")]
+
+
+def test_a_letter_goes_to_stdout_or_a_file_and_is_remembered_when_sent(desk: Desk, tmp_path: Path):
+    client = desk.house.client(name="Świerk Próbny")
+    text = desk.done("client", "letter", client.nip)
+    assert desk.house.nip in text
+    assert "Świerk Próbny" in text
+    assert "Nie udało się" in desk.refused("client", "letter", client.nip, "--to", str(tmp_path / "a" / "b"), "--sent")
+    assert desk.json("auth", "status", client.nip)["status"] == "missing"
+    file = tmp_path / "pismo.txt"
+    assert desk.done("client", "letter", client.nip, "--to", str(file), "--sent") == ""
+    assert file.read_bytes().decode() == text
+    assert desk.json("auth", "status", client.nip)["status"] == "requested"
+    at_home(desk)
+    assert "To samo biuro" in desk.refused("client", "letter", desk.house.nip)
+    ready = desk.house.client(*BOTH)
+    desk.json("auth", "start", ready.nip, "--identity", "pieczęć")
+    assert "Pismo nie jest potrzebne" in desk.refused("client", "letter", ready.nip, "--sent")
 
 
 def test_sync_without_an_office_at_home_is_one_line(desk: Desk):

@@ -27,6 +27,7 @@ from ksef_tui.services import (
     identities,
     importing,
     invoice_views,
+    letters,
     operators,
     syncing,
     views,
@@ -64,6 +65,8 @@ REFUSED: dict[str, Ask] = {
     "authorising.start_with_token": lambda s, o: authorising.start_with_token(s.office, o, s.mine.id, Secret("t")),
     "authorising.start_external": lambda s, o: authorising.start_external(s.office, o, s.mine.id),
     "authorising.submit": lambda s, o: authorising.submit(s.office, o, s.mine.id, b"<a/>"),
+    "authorising.requested": lambda s, o: authorising.requested(s.office, o, s.mine.id),
+    "letters.letter": lambda s, o: letters.letter(s.office, o, s.mine.id),
     "external.request": lambda s, o: external.request(s.office, o, s.mine.id),
     "authorising.check": lambda s, o: authorising.check(s.office, o, s.mine.id),
     "authorising.cancel": lambda s, o: authorising.cancel(s.office, o, s.mine.id),
@@ -157,7 +160,7 @@ def test_every_service_function_that_is_told_who_acts_is_in_these_tables():
     asked |= {"invoice_views.timeline"}  # its caller has asked already
     modules = (
         approving, authorising, client_views, clients, configuring, contract, exporting, external, identities,
-        importing, invoice_views, operators, syncing, views,
+        importing, invoice_views, letters, operators, syncing, views,
     )  # fmt: skip
     taking = {
         f"{module.__name__.rpartition('.')[2]}.{name}"
