@@ -72,6 +72,11 @@ def sha256_b64(data: bytes) -> str:
     return base64.b64encode(hashlib.sha256(data).digest()).decode()
 
 
+def hash_b64(sha256_hex: str) -> str:
+    """A hash kept in hex as KSeF writes it: Base64 of the 32 bytes."""
+    return base64.b64encode(bytes.fromhex(sha256_hex)).decode()
+
+
 def sha256_hex(data: bytes) -> str:
     """SHA-256 as our documents are named: lower-case hex."""
     return hashlib.sha256(data).hexdigest()

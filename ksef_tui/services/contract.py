@@ -152,12 +152,13 @@ def authorization_by_id(office: Office, operator: Operator, client_id: int) -> d
 
 
 def authorised_ids(office: Office, operator: Operator) -> list[int]:
-    """The clients that have a way of authorisation, so that it can be checked."""
+    """The clients whose authorisation this operator may check: not those on another person's certificate."""
     rows = office.db.rows(
-        "SELECT a.client_id FROM authorization a JOIN client c ON c.id = a.client_id WHERE a.method IS NOT NULL "
+        "SELECT a.client_id FROM authorization a JOIN client c ON c.id = a.client_id LEFT JOIN identity i ON i.id = a.identity_id "
+        "WHERE a.method IS NOT NULL AND (i.operator_id IS NULL OR i.operator_id = :me) "
         "AND c.archived_at IS NULL AND a.state NOT IN ('running', 'to_sign') "
         "AND NOT (a.method = 'external' AND a.sealed_refresh IS NULL) AND (:only IS NULL OR c.id = :only) ORDER BY c.id",
-        {"only": operator.client_id},
+        {"only": operator.client_id, "me": operator.id},
     )
     return [row[0] for row in rows]
 

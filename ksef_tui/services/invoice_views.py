@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import json
 import sqlite3
@@ -255,11 +254,6 @@ def _call_text(call: sqlite3.Row) -> str:
     code = f" {call['code'] or call['status']}" if (call["code"] or call["status"]) and call["kind"] != "ok" else ""
     detail = f": {call['detail']}" if call["detail"] and call["kind"] != "ok" else ""
     return f"← {label}: {outcome}{code}{detail}"
-
-
-def hash_b64(sha256_hex: str) -> str:
-    """A hash as KSeF writes it: Base64 of the 32 bytes."""
-    return base64.b64encode(binascii.unhexlify(sha256_hex)).decode()
 
 
 def standing(office: Office, operator: Operator) -> list[tuple[str, str, int, str]]:

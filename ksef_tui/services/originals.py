@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 from ksef_tui.domain.invoices import InvoiceState, UpoState
 from ksef_tui.domain.times import to_text
 from ksef_tui.ksef.api import Access
-from ksef_tui.ksef.crypto import sha256_b64
+from ksef_tui.ksef.crypto import hash_b64, sha256_b64
 from ksef_tui.ksef.errors import Refused
 from ksef_tui.services import login
-from ksef_tui.services.invoice_views import hash_b64
 from ksef_tui.services.outcomes import accept
 from ksef_tui.store import invoices, sessions
 

@@ -8,10 +8,10 @@ from datetime import timedelta
 from ksef_tui.domain.invoices import InvoiceState, UpoState
 from ksef_tui.domain.times import from_text, to_text
 from ksef_tui.ksef.api import Access, Download
+from ksef_tui.ksef.crypto import hash_b64
 from ksef_tui.ksef.errors import Refused, Unknown
 from ksef_tui.ksef.upo import UpoProblem, check_upo
 from ksef_tui.services import login
-from ksef_tui.services.invoice_views import hash_b64
 from ksef_tui.services.turn import Turn
 from ksef_tui.store import documents, invoices, settings
 

@@ -12,12 +12,12 @@ from ksef_tui.domain.invoices import InvoiceState
 from ksef_tui.domain.times import from_text, to_text
 from ksef_tui.ksef.api import Access
 from ksef_tui.ksef.codes import invoice_code, session_code
+from ksef_tui.ksef.crypto import hash_b64
 from ksef_tui.ksef.errors import Refused
 from ksef_tui.ksef.models import SessionInvoice
 from ksef_tui.services import login, originals
-from ksef_tui.services.invoice_views import hash_b64
+from ksef_tui.services.interactive import NO_SUCH_SESSION, age, close_now
 from ksef_tui.services.outcomes import accept, move_on
-from ksef_tui.services.sending import NO_SUCH_SESSION, age, close_now
 from ksef_tui.services.turn import Turn
 from ksef_tui.store import invoices, sessions
 

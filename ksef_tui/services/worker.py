@@ -20,7 +20,7 @@ from ksef_tui.domain.authorizations import CAN_SEND
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.times import from_text, to_text
 from ksef_tui.ksef.errors import Unauthorized
-from ksef_tui.services import login, originals, receipts, sending, tracking
+from ksef_tui.services import interactive, login, originals, receipts, sending, tracking
 from ksef_tui.services.calls import LEASE_SECONDS, CallKeeper, Doing, LeaseLost, NotNow, doing
 from ksef_tui.services.office import Office
 from ksef_tui.services.turn import NoAccess, Polls, Turn
@@ -277,7 +277,7 @@ async def _steps(turn: Turn) -> None:
         originals.settle,
         sending.dispatch,
         receipts.fetch_receipts,
-        partial(sending.close_idle, idle=idle),
+        partial(interactive.close_idle, idle=idle),
     ):
         try:
             await step(turn)

@@ -48,6 +48,11 @@ async def test_a_persons_certificate_works_for_what_that_person_approved_only(ho
     assert house.ministry.posts(SIGNED_LOGIN) == 0
     row = await house.authorise(client, own, zofia)
     assert (row["state"], row["subject"]) == ("active", f"Pesel:{pesel}")
+    with pytest.raises(Problem) as caught:  # a check signs a login as well
+        authorising.check(house.office, jan, client.id)
+    assert caught.value.code == "someone_elses"
+    assert contract.authorised_ids(house.office, jan) == []
+    assert contract.authorised_ids(house.office, zofia) == [client.id]
 
 
 async def test_a_ksef_token_of_the_client_works_and_ends_with_the_year(house: House):
