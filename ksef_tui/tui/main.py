@@ -114,25 +114,31 @@ class MainScreen(Screen[None]):
             first, self._version = self._version < 0, version
             if first:
                 self._seq = views.newest_seq(self.desk.office)
-                self.clients.read_list()  # the rest, which may take long, when they have been painted
+                self.clients.reload()  # the rest, which may take long, when they have been painted
                 return
             changes = views.changes_since(self.desk.office, self.desk.operator, self._seq)
         except Exception as error:
             self._trouble(error)
             return
         self._seq = changes.seq
-        self._header.request()
         if changes.everything:
             self._reload_everything()
             return
-        if changes.client_ids:
-            self.clients.list.changed(changes.client_ids)
-            self.clients.reload()
-            if self.authorization.client_id in changes.client_ids:
-                self.authorization.reload()
         if changes.invoice_ids:
             self.queue.changed(changes.invoice_ids)
             self.invoices_changed.publish(changes.invoice_ids)
+        if changes.client_ids:
+            self.clients.list.changed(changes.client_ids)
+        self.call_after_refresh(self._read_after, frozenset(changes.client_ids))
+
+    def _read_after(self, client_ids: frozenset[int]) -> None:
+        """What other threads read for a change, when the rows themselves are on the screen: threads take turns."""
+        self._header.request()
+        self.queue.recount()
+        if client_ids:
+            self.clients.reload()
+            if self.authorization.client_id in client_ids:
+                self.authorization.reload()
 
     def _reload_everything(self) -> None:
         self._header.request()
@@ -283,7 +289,6 @@ class MainScreen(Screen[None]):
 
     def _read_the_rest(self) -> None:
         self._header.request()
-        self.clients.count()
         self.queue.reload()
 
     @on(WindowList.Marked)

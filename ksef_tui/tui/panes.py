@@ -167,17 +167,8 @@ class ClientsPane(FilteredPane):
         yield from self.frame(self.list, self.filter_input())
 
     def reload(self) -> None:
-        """Read the order anew, and how many there are."""
-        self.read_list()
-        self.count()
-
-    def read_list(self) -> None:
-        """Read the order anew."""
+        """Read the order anew, and then how many there are: both at once would take twice the memory."""
         self._loader.request()
-
-    def count(self) -> None:
-        """Count anew."""
-        self._counter.request()
 
     def _read(self, ids: list[int]) -> Mapping[int, ClientRow]:
         return client_views.client_rows(self.desk.office, self.desk.operator, ids)
@@ -196,6 +187,7 @@ class ClientsPane(FilteredPane):
         self._other = False
         self._draw_title()
         self.post_message(self.Loaded())
+        self.call_after_refresh(self._counter.request)
 
     def _count_job(self) -> Callable[[], ClientCounts]:
         office, operator = self.desk.office, self.desk.operator
@@ -261,6 +253,10 @@ class QueuePane(FilteredPane):
         self._loader.request()
         self._counter.request()
 
+    def recount(self) -> None:
+        """Read the counts anew."""
+        self._counter.request()
+
     def narrow(self, client_id: int | None, name: str = "") -> None:
         """Only this client's invoices; None: everybody's."""
         self.client_id, self.client_name = client_id, name
@@ -287,9 +283,8 @@ class QueuePane(FilteredPane):
         return False
 
     def changed(self, ids: tuple[int, ...]) -> None:
-        """These invoices changed or came."""
+        """These invoices changed or came. They may have to be counted anew."""
         self.list.changed(ids)
-        self._counter.request()
         came = sorted((one for one in ids if one > self._newest), reverse=True)
         if self.state is not None or self.text or (came and not self._loader.idle):
             self._loader.request()

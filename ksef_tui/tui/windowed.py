@@ -22,7 +22,7 @@ from textual.strip import Strip
 from ksef_tui.tui.lines import Toned, changed_cells
 from ksef_tui.tui.present import Line
 
-KEPT_ROWS = 2_000  # rows held in memory; the rest is read again when it comes into sight
+KEPT_ROWS = 400  # rows held in memory; the rest is read again when it comes into sight
 MOST_MARKS = 10_000
 NEARBY = 200  # how far from its old place a row is sought first
 
@@ -366,8 +366,14 @@ class WindowList(Toned, ScrollView, Generic[Row], can_focus=True):
             line: Line = () if row is None else self._paint(row, width, marked)
             painted = Painted(line, marked, self.strip(line, width))
             if row is not None:
-                self._painted[one] = painted
+                self._keep(one, painted)
         return painted
+
+    def _keep(self, one: int, painted: Painted) -> None:
+        if len(self._painted) > 2 * self.size.height:
+            near = {self.ids[index] for index in self.window}
+            self._painted = {known: drawn for known, drawn in self._painted.items() if known in near}
+        self._painted[one] = painted
 
 
 def _place(ids: Sequence[int], one: int, old: int) -> int:
