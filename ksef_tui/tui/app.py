@@ -22,6 +22,7 @@ from ksef_tui.domain.roles import Operator, Role
 from ksef_tui.tui.desk import Desk, Exercise, Trouble, utc_now
 from ksef_tui.tui.main import MainScreen
 from ksef_tui.tui.present import Look
+from ksef_tui.tui.terminal import end_with_terminal
 from ksef_tui.tui.theme import NIGHT, SIXTEEN
 
 if TYPE_CHECKING:
@@ -165,6 +166,7 @@ def run(office: Office, operator: Operator, exercise: Exercise | None = None) ->
         ascii_only=os.environ.get("TERM", "") in PLAIN_TERMINALS,
         companion=None if operator.role is Role.CLIENT else lambda: _companion(office, operator.login),
     )
+    end_with_terminal(sys.stdin.fileno())
     try:
         status = app.run()
     finally:
