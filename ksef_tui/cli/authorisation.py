@@ -24,7 +24,6 @@ from ksef_tui.cli.shared import (
     stdin_line,
     write_file,
 )
-from ksef_tui.domain.secret import Secret
 
 auth = group("auth", "Autoryzacja klientów w KSeF.")
 
@@ -60,7 +59,7 @@ def auth_start(
     if label:
         authorising.start_with_identity(office, operator, client_id, identities.named(office, label)["id"])
     elif token_stdin:
-        authorising.start_with_token(office, operator, client_id, Secret(stdin_line().strip()))
+        authorising.start_with_token(office, operator, client_id, stdin_line())
     else:
         authorising.start_external(office, operator, client_id)
         if external is not None and not no_wait:

@@ -165,7 +165,7 @@ def identity_add(
         raise click.UsageError("Podaj --certificate i --key, albo --pkcs12.")
     main_file = pkcs12 or certificate
     assert main_file is not None
-    password = Secret(stdin_line()) if password_stdin else None
+    password = stdin_line() if password_stdin else None
     certificate_bytes, key_bytes = read_file(main_file), read_file(key_file) if key_file else None
     try:
         identities.add(context.office, context.operator, label, certificate_bytes, key_bytes, password)

@@ -129,7 +129,7 @@ def queue_list(context: Context, nip: str | None, state: str | None, limit: int,
 
 
 @queue.command("approve")
-@click.argument("ids", nargs=-1, type=int, metavar="[ID]...")
+@click.argument("ids", nargs=-1, type=invoice_id, metavar="[ID]...")
 @click.option("--client", "nip", help="wszystkie czekające faktury klienta")
 @click.option("--all", "everything", is_flag=True, help="wszystkie czekające faktury")
 @click.option("--expect", type=int, help="dokładna liczba faktur; wymagana na preprod i production")

@@ -44,7 +44,7 @@ def init(context: Context, environment: str, api_url: str | None, nip: str, name
 def new_passphrase() -> Secret:
     """A passphrase typed twice without echo, or the first line of stdin."""
     if not someone_types():
-        return Secret(stdin_line())
+        return stdin_line()
     return Secret(click.prompt("Hasło biura", hide_input=True, confirmation_prompt="Jeszcze raz", err=True))
 
 

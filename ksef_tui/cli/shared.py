@@ -78,9 +78,9 @@ def someone_types() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-def stdin_line() -> str:
-    """The first line of standard input, without its end; empty when there is none."""
-    return "" if sys.stdin is None else sys.stdin.readline(LONGEST_LINE).rstrip("\r\n")
+def stdin_line() -> Secret:
+    """The first line of standard input, without its end, in whatever encoding it came; empty when there is none."""
+    return Secret(b"" if sys.stdin is None else sys.stdin.buffer.readline(LONGEST_LINE).rstrip(b"\r\n"))
 
 
 def stdin_bytes(limit: int) -> bytes:

@@ -57,8 +57,8 @@ def start_with_identity(office: Office, operator: Operator, client_id: int, iden
 def start_with_token(office: Office, operator: Operator, client_id: int, token: Secret) -> None:
     """Authorise a client with a KSeF token that the client made (an exception: design §7). It is kept sealed."""
     require(operator, Act.AUTH_START, client_id)
-    text = token.reveal_text().strip()
-    if not text or any(c.isspace() for c in text) or len(text) > 2000:
+    text = token.reveal().decode("ascii", "replace").strip()
+    if not text or not text.isascii() or any(c.isspace() for c in text) or len(text) > 2000:
         raise Problem("bad_token", "To nie wygląda na token KSeF: jest pusty albo ma w środku odstępy.")
     nip = _nip(office, client_id)
     sealed = office.sealer.seal(Secret(text), client=nip, kind="ksef_token", row=str(client_id))

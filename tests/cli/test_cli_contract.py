@@ -183,20 +183,23 @@ def paper_files(desk: Desk, tmp_path: Path, what: str) -> tuple[str, str]:
     [
         ("", "źle\n", "Hasło do klucza prywatnego jest błędne"),
         ("", "", "podaj hasło do klucza"),
+        ("", b"\xbf\xf3\xb3w\n", "Hasło do klucza prywatnego jest błędne"),
         ("expired", "", "Certyfikat wygasł"),
         ("key of another", "haslo\n", "nie pasuje do tego certyfikatu"),
         ("swapped", "haslo\n", "zamienione"),
         ("not a certificate", "haslo\n", "Nie da się odczytać certyfikatu"),
     ],
-    ids=["wrong password", "no password", "expired", "key of another", "swapped", "not a certificate"],
+    ids=["wrong password", "no password", "not UTF-8", "expired", "key of another", "swapped", "not a certificate"],
 )
-def test_an_identity_that_cannot_be_used_is_not_kept(desk: Desk, tmp_path: Path, what: str, password: str, words: str):
+def test_an_identity_that_cannot_be_used_is_not_kept(
+    desk: Desk, tmp_path: Path, what: str, password: str | bytes, words: str
+):
     certificate, key = paper_files(desk, tmp_path, what)
     line = desk.refused(
         "identity", "add", "pieczęć", "--certificate", certificate, "--key", key, "--password-stdin", stdin=password
     )
     assert words in line
-    assert password.strip() == "" or password.strip() not in line
+    assert isinstance(password, bytes) or password.strip() == "" or password.strip() not in line
     assert desk.json("identity", "list") == []
 
 
@@ -349,3 +352,8 @@ def test_what_stands_is_listed_by_an_idle_worker(desk: Desk):
     assert (result.exit_code, result.stdout) == (0, "")
     assert "Sosna Próbna" in result.stderr
     assert client.nip in result.stderr
+
+
+@pytest.mark.parametrize("command", [("queue", "approve"), ("queue", "hold"), ("invoice", "show")], ids=" ".join)
+def test_a_number_that_no_invoice_can_have_is_wrong_usage(desk: Desk, command: tuple[str, ...]):
+    assert desk.run(*command, "99999999999999999999999").exit_code == 2
