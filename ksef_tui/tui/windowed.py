@@ -164,7 +164,7 @@ class WindowList(Toned, ScrollView, Generic[Row], can_focus=True):
         ids = self.ids
         if following or current is None:
             self.cursor = 0
-        self.virtual_size = Size(self.row_width, len(ids))
+        self._tell_scrollbar()
         if old_top and not following:
             self.scroll_to(y=max(0, old_top + self.cursor - old_cursor), animate=False)
         self._reveal()
@@ -177,6 +177,18 @@ class WindowList(Toned, ScrollView, Generic[Row], can_focus=True):
                     self.refresh_line(index)
         if self.current_id != current:
             self.post_message(self.Moved(self))
+
+    def _tell_scrollbar(self) -> None:
+        """The list is longer or shorter. Only a scrollbar that comes or goes needs a new layout, which would send the
+        scrollbars of all lists again."""
+        size = Size(self.row_width, len(self.ids))
+        shown = bool(self.size.height)
+        if shown and self.show_vertical_scrollbar != (size.height > self.size.height):
+            self.virtual_size = size
+            return
+        self.set_reactive(WindowList.virtual_size, size)
+        if shown and self.show_vertical_scrollbar:
+            self.vertical_scrollbar.window_virtual_size = size.height
 
     def changed(self, ids: Collection[int] | None = None) -> None:
         """These rows (None: all) may have changed: read the visible ones again and repaint what differs."""
