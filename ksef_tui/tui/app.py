@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Companion", "Exercise", "KsefTui", "Trouble", "run"]
 
 SAME_NOTICE_AFTER = 10.0  # seconds before the same trouble is told again
+STARTED_AFTER = 1.0  # seconds, roughly
 SECOND_CTRL_C_WITHIN = 3.0  # seconds
 PLAIN_TERMINALS = frozenset({"linux", "vt100", "vt220", "ansi"})  # their fonts lack the signs: ASCII
 
@@ -68,7 +70,8 @@ class KsefTui(App[int]):
         self.set_class(ascii_only, "-ascii")
         theme = SIXTEEN if self.console.color_system in ("standard", "windows") else NIGHT
         self.register_theme(theme)
-        self.theme = theme.name
+        self.set_reactive(KsefTui.theme, theme.name)  # without its watcher, which would have all styles parsed twice
+        self.stylesheet.set_variables(self.get_css_variables())
         self.desk = Desk(office, operator, Look(ascii=ascii_only), now, exercise)
         self.main = MainScreen(self.desk, self)
         self._start_companion = companion
@@ -80,6 +83,8 @@ class KsefTui(App[int]):
         return self.main
 
     def on_mount(self) -> None:
+        if not gc.isenabled():
+            self.set_timer(STARTED_AFTER, _collect_again)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGHUP, signal.SIGTERM):  # a dropped connection ends like a wish to quit
             try:
@@ -167,11 +172,19 @@ def run(office: Office, operator: Operator, exercise: Exercise | None = None) ->
         companion=None if operator.role is Role.CLIENT else lambda: _companion(office, operator.login),
     )
     end_with_terminal(sys.stdin.fileno())
+    gc.disable()  # nothing of what is made at the start is garbage
     try:
         status = app.run()
     finally:
         app.leave_nothing()
     return status if status is not None else app.return_code or 0
+
+
+def _collect_again() -> None:
+    """What is there after the start stays: it is not looked through again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 def _companion(office: Office, login: str) -> Companion:

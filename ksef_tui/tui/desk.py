@@ -49,7 +49,7 @@ class Exercise(Protocol):
 
 
 class Desk:
-    """Reading, acting and importing have threads of their own, so that none waits for another and the screen for none."""
+    """Reading, acting and importing have a thread each, so that none waits for another and the screen for none."""
 
     def __init__(
         self, office: Office, operator: Operator, look: Look, now: Callable[[], datetime], exercise: Exercise | None
@@ -59,7 +59,7 @@ class Desk:
         self.look = look
         self.now = now
         self.exercise = exercise
-        self._reading = ThreadPoolExecutor(2, "reading")  # a long list never waits for another
+        self._reading = ThreadPoolExecutor(1, "reading")  # two would share one processor and take 3 MB more
         self._acting = ThreadPoolExecutor(1, "acting")
         self._importing = ThreadPoolExecutor(1, "importing")
 

@@ -76,6 +76,16 @@ class MainScreen(Screen[None]):
         self._header: Loader[HeaderView] = Loader(
             desk, lambda: self._read_header, self._show_header, self.run_worker, self._trouble
         )
+        self._begin()
+
+    def _begin(self) -> None:
+        """Read the clients; what changes after that is told by the database."""
+        try:
+            version, self._seq = views.data_version(self.desk.office), views.newest_seq(self.desk.office)
+            self.clients.begin()
+        except Exception:
+            return  # it is tried again, and told, when there is a screen
+        self._version = version
 
     def compose(self) -> ComposeResult:
         self._fit(self.app.size)
@@ -91,6 +101,7 @@ class MainScreen(Screen[None]):
 
     def on_mount(self) -> None:
         self.query_one("#too-small", Lines).show(self._too_small)
+        self.clients.show_begun()
         self._look()
         self.set_interval(LOOK_EVERY, self._look)
         self._at_next_minute()

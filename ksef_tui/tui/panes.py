@@ -156,6 +156,7 @@ class ClientsPane(FilteredPane):
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk, "clients")
         self.mine = False
+        self._begun: array[int] | None = None
         self.counts = ClientCounts(0, 0)
         self.list: WindowList[ClientRow] = WindowList(self._read, self._paint, present.client_lit, id="client-list")
         self._loader: Loader[array[int]] = Loader(desk, self._job, self._show, self.run_worker, self.fail)
@@ -165,6 +166,16 @@ class ClientsPane(FilteredPane):
 
     def compose(self) -> ComposeResult:
         yield from self.frame(self.list, self.filter_input())
+
+    def begin(self) -> None:
+        """Read the order before there is a screen: in a thread beside its making it would take three times as long."""
+        self._begun = self._job()()
+
+    def show_begun(self) -> None:
+        """Show what was read then."""
+        begun, self._begun = self._begun, None
+        if begun is not None:
+            self._show(begun)
 
     def reload(self) -> None:
         """Read the order anew, and then how many there are: both at once would take twice the memory."""
