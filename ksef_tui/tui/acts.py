@@ -218,11 +218,12 @@ class Acts:
         client, desk = situation.client, self.desk
         assert client is not None
         found = await desk.read(lambda: client_views.identities(desk.office, desk.operator))
+        found.sort(key=lambda one: one.valid_to <= desk.now())  # what still works first: the cursor stands there
         choices = [Choice(f"identity:{one.id}", self._identity_line(one)) for one in found]
         if not found:
             why = "Nie ma jeszcze profilu biura: dodaj go klawiszem d."
             choices.append(Choice("identity:", (("profil biura", "strong"),), why))
-        token: Line = ((fit("token KSeF klienta", 26), "text"), ("wyjątek: działa najdłużej do 31.12.2026", "dim"))
+        token: Line = ((fit("token KSeF klienta", 19), "text"), ("wyjątek: działa najdłużej do 31.12.2026", "dim"))
         choices.append(Choice("token", token))
         intro = [((f"Klient: {clean(client.name)}", "text"),)]
         chosen = await self._app.push_screen_wait(Pick("Autoryzacja – wybierz sposób", choices, intro=intro))
@@ -237,8 +238,8 @@ class Acts:
         ended = one.valid_to <= self.desk.now()
         return (
             (fit("profil biura", 14), "text"),
-            (fit(clean(one.label), 18), "strong"),
-            (fit(clean(one.subject), 18), "dim"),
+            (fit(clean(one.label), 21) + " ", "strong"),
+            (fit(clean(one.subject), 15) + " ", "dim"),
             (f"{'wygasł' if ended else 'do'} {until}", "bad" if ended else "dim"),
         )
 

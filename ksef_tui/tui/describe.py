@@ -12,7 +12,7 @@ from ksef_tui.domain.actions import ACTIONS, BY_ID, FOOTERS, SCOPE_TITLES, Pane,
 from ksef_tui.domain.authorizations import AUTH_BADGES, METHOD_LABELS, STEP_LABELS, AuthState
 from ksef_tui.domain.invoices import INVOICE_BADGES, INVOICE_MOVES, InvoiceState, UpoState
 from ksef_tui.domain.text import count_of
-from ksef_tui.tui.present import Line, Look, Span, clean, cut, fit, moment, money, short_name, wrap
+from ksef_tui.tui.present import Line, Look, Span, clean, cut, day, fit, grouped, moment, money, short_name, wrap
 
 if TYPE_CHECKING:
     from ksef_tui.services.approving import ApprovalSummary
@@ -132,6 +132,8 @@ def authorization(look: Look, view: AuthorizationView, situation: Situation, wid
     if height > 9:
         blocks.append(_more(view, inner))
     keys = _mending_keys(view, situation)
+    if sum(len(block) for block in blocks) + bool(keys) > height and len(blocks) > 2:
+        del blocks[0]  # what is wrong and what is needed says more than who signs
     lines: list[Line] = []
     spare = height - sum(len(block) for block in blocks) - (1 if keys else 0)
     for block in blocks:
@@ -205,14 +207,14 @@ def invoice(look: Look, details: InvoiceDetails, width: int) -> list[Line]:
     badge = INVOICE_BADGES[row.state]
     kind = KINDS.get(row.kind, clean(row.kind))
     lines: list[Line] = [
-        (
-            (clean(row.number) or "(bez numeru)", "strong"),
-            (f"  {kind}, data wystawienia {clean(row.issue_date)}", "dim"),
-        ),
+        ((clean(row.number) or "(bez numeru)", "strong"), (f"  {kind}, wystawiona {day(row.issue_date)}", "dim")),
         (),
         ((f"{look.glyph(badge)} {badge.label}", badge.tone),),
     ]
-    for text, tone in ((row.reason or ("" if row.ksef_number else row.hint), "text"), (details.what_to_do, "strong")):
+    said = row.reason or ("" if row.ksef_number else row.hint)
+    if row.send_after is not None and said.endswith("c cofa"):
+        said = f"Zostanie wysłana o {moment(row.send_after)[-8:]}; do tego czasu c cofa zatwierdzenie."
+    for text, tone in ((said, "text"), (details.what_to_do, "strong")):
         if text:
             lines += [((line, tone),) for line in wrap(text, width)]
     lines.append(())
@@ -256,8 +258,8 @@ def _goods(details: InvoiceDetails, width: int) -> list[Line]:
             (
                 (fit(clean(item.name), name), "text"),
                 (fit(quantity, 12, right=True), "dim"),
-                (fit(clean(item.net).replace(".", ","), 16, right=True), "text"),
-                (fit(clean(item.rate), 8, right=True), "dim"),
+                (fit(grouped(item.net), 16, right=True), "text"),
+                (fit(f"{item.rate}%" if item.rate.isdigit() else clean(item.rate), 8, right=True), "dim"),
             )
         )
     if details.more_lines:

@@ -118,10 +118,11 @@ class LineView(Toned, ScrollView, can_focus=True):
         self._build: Build = lambda width: ()
         self.lines: list[Line] = []
 
-    def show(self, build: Build) -> None:
-        """Show what `build` makes for the width, from the top."""
+    def show(self, build: Build, *, stay: bool = False) -> None:
+        """Show what `build` makes for the width: from the top, or where a person reads (`stay`)."""
         self._build = build
-        self.scroll_to(y=0, animate=False)
+        if not stay:
+            self.scroll_to(y=0, animate=False)
         self._renew()
 
     def _renew(self) -> None:

@@ -19,10 +19,11 @@ from ksef_tui.domain.actions import ACTIONS, BY_ID, ClientFacts, Pane, Situation
 from ksef_tui.services import views
 from ksef_tui.services.views import HeaderView
 from ksef_tui.tui import describe, present
+from ksef_tui.tui.access import AuthorizationPane
 from ksef_tui.tui.desk import Desk, Loader
 from ksef_tui.tui.keys import Keys
 from ksef_tui.tui.lines import TONE_CLASSES, Lines
-from ksef_tui.tui.panes import AuthorizationPane, ClientsPane, FilteredPane, QueuePane
+from ksef_tui.tui.panes import ClientsPane, FilteredPane, QueuePane
 from ksef_tui.tui.panes import Pane as PaneWidget
 from ksef_tui.tui.present import Line
 from ksef_tui.tui.windowed import WindowList

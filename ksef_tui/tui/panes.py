@@ -1,26 +1,24 @@
-"""The three panes: clients, queue, authorisation. Each knows what it shows; the main screen knows what happens."""
+"""The panes with lists: clients and queue. Each knows what it shows; the main screen knows what happens."""
 
 from __future__ import annotations
 
 from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from textual import events, on
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
+from textual.containers import Vertical
 from textual.message import Message
 from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Input
 
-from ksef_tui.domain.actions import ClientFacts, Situation
 from ksef_tui.domain.invoices import INVOICE_BADGES, InvoiceState
 from ksef_tui.domain.text import count_of
 from ksef_tui.services import client_views, invoice_views
-from ksef_tui.services.views import AuthorizationView, ClientCounts, ClientRow, QueueFilter, QueueRow
-from ksef_tui.tui import describe, present
+from ksef_tui.services.views import ClientCounts, ClientRow, QueueFilter, QueueRow
+from ksef_tui.tui import present
 from ksef_tui.tui.desk import Desk, Loader
 from ksef_tui.tui.entries import Entry
 from ksef_tui.tui.lines import Lines
@@ -405,69 +403,3 @@ class QueuePane(FilteredPane):
             (),
             (("  i", "key"), (" wczytuje pliki XML wybranego klienta", "text")),
         ]
-
-
-class Flow(Lines, can_focus=True):
-    """The authorisation flow as lines; it can have the focus so that keys belong to it."""
-
-
-class AuthorizationPane(Pane):
-    """The selected client's access to KSeF: way and identity, steps, what is wrong, the keys that mend it."""
-
-    def __init__(self, desk: Desk, situation: Callable[[], Situation]) -> None:
-        super().__init__(desk, "authorization")
-        self.client_id: int | None = None
-        self.view: AuthorizationView | None = None
-        self._situation = situation
-        self._loader: Loader[AuthorizationView | None] = Loader(desk, self._job, self._show, self.run_worker, self.fail)
-
-    def compose(self) -> ComposeResult:
-        yield from self.frame(Flow(id="flow"))
-
-    def on_mount(self) -> None:
-        self.edges(self.title_line("3", "Autoryzacja"))
-
-    def top_edge(self) -> Widget:
-        """The client's name changes with each step of the cursor: it has a widget of its own, what is before it stays."""
-        return Horizontal(Lines(classes="corner"), Lines(classes="top"), classes="edge")
-
-    def draw_top(self, focused: bool) -> None:
-        """Draw the title."""
-        steady, name = self._title[:2], self._title[2:]
-        self.query_one(".corner", Lines).show(lambda _: [present.frame_corner(steady, focused)])
-        self.query_one(".top", Lines).show(lambda width: [present.frame_title(name, width, focused)])
-
-    def select(self, client_id: int | None) -> None:
-        """Show another client."""
-        if client_id != self.client_id:
-            self.client_id = client_id
-            self.reload()
-
-    def reload(self) -> None:
-        """Read the flow anew."""
-        self._loader.request()
-
-    def _job(self) -> Callable[[], AuthorizationView | None]:
-        office, operator, client_id = self.desk.office, self.desk.operator, self.client_id
-        return lambda: None if client_id is None else client_views.authorization(office, operator, client_id)
-
-    def _show(self, view: AuthorizationView | None) -> None:
-        self.view = view
-        self.draw()
-
-    def draw(self) -> None:
-        """Draw the flow; also when the height of the pane has changed."""
-        view, look = self.view, self.desk.look
-        flow = self.query_one(Flow)
-        if view is None:
-            self.edges(self.title_line("3", "Autoryzacja"))
-            flow.show(lambda width: describe.first_client(look))
-            return
-        self.edges(self.title_line("3", "Autoryzacja", view.name, f"NIP {view.nip}"))
-        situation = replace(self._situation(), client=self._facts(view))
-        flow.show(lambda width: describe.authorization(look, view, situation, width, flow.size.height))
-
-    def _facts(self, view: AuthorizationView) -> ClientFacts:
-        known = self._situation().client
-        waiting, moving = (known.waiting, known.moving) if known is not None else (0, 0)
-        return ClientFacts(view.client_id, view.name, view.status, waiting, moving)

@@ -102,6 +102,16 @@ def money(amount: Decimal | None, currency: str) -> str:
     return text if currency in ("PLN", "") else f"{text} {clean(currency)}"
 
 
+def grouped(amount: str) -> str:
+    """An amount as a document says it, its thousands apart: `12 993,28`; what is no amount stays as it is."""
+    text = clean(amount).replace(".", ",")
+    whole, comma, rest = text.partition(",")
+    sign, digits = ("-", whole[1:]) if whole.startswith("-") else ("", whole)
+    if not (text.isascii() and digits.isdecimal() and (rest.isdecimal() or not comma)):
+        return clean(amount)
+    return sign + f"{int(digits):,}".replace(",", "\u00a0") + comma + rest
+
+
 def clock(moment: datetime, now: datetime, *, seconds: bool = True) -> str:
     """The time of day in Poland, or the day when it was not today."""
     local = warsaw(moment)
@@ -139,15 +149,27 @@ def client_row(look: Look, row: ClientRow, width: int) -> Line:
     name = clean(row.name)
     if cell_len(name) > name_width:
         name = short_name(name)
-    word = clean(row.word) or badge.label
+    word_width = width - name_width - count_width - 5
+    word = short_word(clean(row.word) or badge.label, word_width - (8 if row.paused else 0))
     if row.paused:
         word = f"pauza · {word}"
     return (
         (f" {look.glyph(badge)} ", badge.tone),
         (fit(name, name_width), "strong"),
         (fit(count, count_width, right=True) + " ", tone),
-        (fit(f" {word}", width - name_width - count_width - 4), badge.tone),
+        (fit(f" {word}", word_width + 1), badge.tone),
     )
+
+
+_SHORTER = (("czeka na klienta (pismo", "czeka (pismo"), ("do podpisu – ", ""), ("klient odebrał", "odebrał"))
+
+
+def short_word(word: str, width: int) -> str:
+    """The state in a word, said shorter where there is no room."""
+    for long, short in _SHORTER:
+        if cell_len(word) > width:
+            word = word.replace(long, short)
+    return word
 
 
 def client_lit(width: int) -> int:
@@ -200,7 +222,7 @@ def queue_columns(width: int, one_client: bool) -> Columns:
     if room < 86:
         rest = room - 6 - 14
         number = min(20, max(12, rest * 32 // 100))
-        other = min(20, rest * 25 // 100)  # the client, or the buyer where there is one client only
+        other = min(20, rest * 23 // 100)  # the client, or the buyer where there is one client only
         state = rest - number - other - 2
         return Columns(5, 0 if one_client else other, number, other if one_client else 0, 0, 13, state, 0)
     buyer = 0 if room < 112 and not one_client else min(28, room // 7)
@@ -224,11 +246,11 @@ def queue_row(look: Look, row: QueueRow, columns: Columns, marked: bool, now: da
     if columns.buyer:
         spans.append((fit(short_name(row.buyer), columns.buyer) + " ", "dim" if quiet else "text"))
     if columns.day:
-        spans.append((fit(_day(row.issue_date), columns.day) + " ", "dim"))
+        spans.append((fit(day(row.issue_date, year=False), columns.day) + " ", "dim"))
     spans.append((fit(money(row.gross, row.currency), columns.gross, right=True) + " ", "dim" if quiet else "text"))
     word, _, note = badge.label.partition(" (")
     label = f"{look.glyph(badge)} {word}"
-    hint = queue_hint(look, row, now) or note.rstrip(")")
+    hint = queue_hint(look, row, now, brief=not columns.hint) or note.rstrip(")")
     if columns.hint:
         spans += [
             (fit(label, columns.state) + " ", badge.tone),
@@ -241,15 +263,17 @@ def queue_row(look: Look, row: QueueRow, columns: Columns, marked: bool, now: da
     return tuple(spans)
 
 
-def queue_hint(look: Look, row: QueueRow, now: datetime) -> str:
-    """What the row says beside its state; counts down while the approval can still be recalled."""
+def queue_hint(look: Look, row: QueueRow, now: datetime, *, brief: bool = False) -> str:
+    """What the row says beside its state; counts down while the approval can still be recalled. `brief`: where half of
+    a number or a sentence would be cut off, only what fits whole."""
     left = seconds_to_recall(row, now)
     if left:
-        return f"za {left} s · c cofa"
+        return f"za {left} s" if brief else f"za {left} s · c cofa"
     if row.state is InvoiceState.ACCEPTED and row.ksef_number:
-        receipt = {UpoState.SAVED: " UPO ✔", UpoState.LATE: " UPO późne!"}.get(row.upo, "")
-        return f"…{clean(row.ksef_number)[-9:]}{receipt}"
-    return clean(row.hint or row.reason)
+        receipt = {UpoState.SAVED: "UPO ✔", UpoState.LATE: "UPO późne!"}.get(row.upo, "")
+        return receipt if brief else f"…{clean(row.ksef_number)[-9:]} {receipt}".rstrip()
+    hint = clean(row.hint or row.reason)
+    return hint.removeprefix("w KSeF ") if brief and row.state is InvoiceState.PROCESSING else hint
 
 
 def seconds_to_recall(row: QueueRow, now: datetime) -> int:
@@ -259,9 +283,10 @@ def seconds_to_recall(row: QueueRow, now: datetime) -> int:
     return -((now - row.send_after) // timedelta(seconds=1))
 
 
-def _day(issue_date: str) -> str:
+def day(issue_date: str, *, year: bool = True) -> str:
+    """A date of a document as people write it: `24.11.2026`; what is no date stays as it is."""
     parts = clean(issue_date).split("-")
-    return f"{parts[2]}.{parts[1]}" if len(parts) == 3 else clean(issue_date)
+    return ".".join(parts[2::-1] if year else parts[2:0:-1]) if len(parts) == 3 else clean(issue_date)
 
 
 _COUNTED = (

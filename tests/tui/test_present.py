@@ -22,15 +22,18 @@ from ksef_tui.tui.present import (
     client_lit,
     client_row,
     clock,
+    day,
     fit,
     frame_bottom,
     frame_top,
+    grouped,
     header,
     money,
     queue_columns,
     queue_hint,
     queue_row,
     short_name,
+    short_word,
     width_of,
     wrap,
 )
@@ -143,6 +146,50 @@ def test_the_recall_window_is_counted_down_and_then_the_hint_of_the_row_returns(
     assert queue_hint(Look(), approved, NOW) == "za 8 s · c cofa"
     assert queue_hint(Look(), approved, NOW + timedelta(seconds=7.5)) == "za 1 s · c cofa"
     assert queue_hint(Look(), approved, NOW + timedelta(seconds=8)) == "czeka na wysyłkę"
+
+
+def test_where_half_of_it_would_be_cut_off_a_row_says_less() -> None:
+    approved = row(state=InvoiceState.APPROVED, send_after=NOW + timedelta(seconds=8))
+    accepted = row(state=InvoiceState.ACCEPTED, ksef_number="5251004073-20261124-0100A0B1C2D3-5F", upo=UpoState.SAVED)
+    assert queue_hint(Look(), approved, NOW, brief=True) == "za 8 s"
+    assert queue_hint(Look(), accepted, NOW) == "…B1C2D3-5F UPO ✔"
+    assert queue_hint(Look(), accepted, NOW, brief=True) == "UPO ✔"
+
+
+@pytest.mark.parametrize(
+    ("word", "width", "shown"),
+    [
+        ("czeka na klienta (pismo 24.11)", 30, "czeka na klienta (pismo 24.11)"),
+        ("czeka na klienta (pismo 24.11)", 20, "czeka (pismo 24.11)"),
+        ("do podpisu – nowe żądanie", 20, "nowe żądanie"),
+        ("do podpisu 9:41", 20, "do podpisu 9:41"),
+        ("klient odebrał 12.11", 13, "odebrał 12.11"),
+    ],
+)
+def test_the_state_of_a_client_is_said_shorter_before_it_is_cut(word: str, width: int, shown: str) -> None:
+    assert short_word(word, width) == shown
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [
+        ("12993.28", "12\u00a0993,28"),
+        ("-1234567,5", "-1\u00a0234\u00a0567,5"),
+        ("-0.50", "-0,50"),
+        ("100", "100"),
+        ("1e3", "1e3"),
+        ("", ""),
+        ("12,", "12,"),
+    ],
+)
+def test_amounts_of_a_document_are_grouped_and_what_is_no_amount_is_left_alone(amount: str, shown: str) -> None:
+    assert grouped(amount) == shown
+
+
+def test_dates_of_a_document_are_written_as_people_write_them() -> None:
+    assert day("2026-11-24") == "24.11.2026"
+    assert day("2026-11-24", year=False) == "24.11"
+    assert day("wczoraj") == "wczoraj"
 
 
 @pytest.mark.parametrize("width", [64, 80, 120, 200])

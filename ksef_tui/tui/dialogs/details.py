@@ -61,8 +61,7 @@ class Details(Reader):
         changes: Signal[tuple[int, ...]],
         failed: Callable[[Exception], None],
     ) -> None:
-        note = "←→ Faktura, Przebieg, XML · y kopiuje numer KSeF · Esc wraca"
-        super().__init__("", lambda width: (), note)
+        super().__init__("", lambda width: (), "←→ Faktura, Przebieg, XML · Esc wraca")
         self._desk = desk
         self._details = details
         self._tab = 0
@@ -97,15 +96,15 @@ class Details(Reader):
         except Exception as error:
             self._failed(error)
         else:
-            self.draw()
+            self.draw(stay=True)
 
-    def draw(self) -> None:
-        """Show the tab."""
+    def draw(self, *, stay: bool = False) -> None:
+        """Show the tab, from the top unless it only changed."""
         look, details = self._desk.look, self._details
         heading: Line = tuple(
             span
             for index, title in enumerate(TABS)
-            for span in ((title, "strong" if index == self._tab else "dim"), ("   ", "text"))
+            for span in ((f"▸{title}", "key") if index == self._tab else (f" {title}", "dim"), ("   ", "text"))
         )
         self.query_one("#heading", Lines).show(lambda width: [heading, ()])
         builds: tuple[Build, ...] = (
@@ -113,4 +112,4 @@ class Details(Reader):
             lambda width: describe.timeline(look, details, width),
             lambda width: describe.document(details, width),
         )
-        self.query_one(LineView).show(builds[self._tab])
+        self.query_one(LineView).show(builds[self._tab], stay=stay)
