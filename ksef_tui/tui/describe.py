@@ -70,6 +70,12 @@ def footer(situation: Situation, width: int) -> list[tuple[int, Line]]:
     return [(taken, _key(action_id, situation, width)) for action_id, taken in chosen]
 
 
+def filter_footer() -> list[tuple[int, Line]]:
+    """The keys while a filter is typed: all others are letters now."""
+    keys = (("Enter", "Zostaw filtr"), ("Esc", "Zdejmij filtr"))
+    return [(cell_len(key + label) + 3, ((key, "key"), (f" {label}", "text"))) for key, label in keys]
+
+
 def _key(action_id: str, situation: Situation, width: int) -> Line:
     action = BY_ID[action_id]
     scope = _scope(action_id, situation)

@@ -14,6 +14,7 @@ from textual.geometry import Size
 from textual.screen import Screen
 from textual.signal import Signal
 from textual.timer import Timer
+from textual.widgets import Input
 
 from ksef_tui.domain.actions import ACTIONS, BY_ID, ClientFacts, Pane, Situation
 from ksef_tui.services import views
@@ -63,7 +64,7 @@ class MainScreen(Screen[None]):
         self.queue = QueuePane(desk)
         self.authorization = AuthorizationPane(desk, self.situation)
         self._panes = {Pane.CLIENTS: self.clients, Pane.QUEUE: self.queue, Pane.AUTHORIZATION: self.authorization}
-        self.keys = Keys(lambda width: describe.footer(self.situation(), width))
+        self.keys = Keys(self._keys_now)
         self._program = app
         self._acts: Acts | None = None
         self._trouble = app.trouble
@@ -176,6 +177,10 @@ class MainScreen(Screen[None]):
                 lambda width: [present.header(desk.look, view, desk.operator.name, desk.now(), width)]
             )
 
+    def _keys_now(self, width: int) -> list[tuple[int, Line]]:
+        typing = isinstance(self.focused, Input)
+        return describe.filter_footer() if typing else describe.footer(self.situation(), width)
+
     def _at_next_minute(self) -> None:
         now = self.desk.now()
         rest = timedelta(seconds=60 - now.second, microseconds=-now.microsecond)
@@ -276,6 +281,7 @@ class MainScreen(Screen[None]):
             if event.widget in self.query_one(f"#{pane.value}").query("*") and pane is not self.pane:
                 self.pane = pane
                 self._show_pane()
+        self.keys.renew()  # letters are not commands while a filter is typed
 
     def on_resize(self, event: events.Resize) -> None:
         self._fit(event.size)

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
-import pytest
 import tui_office
-from textual.events import Key
-from textual.pilot import Pilot
 from textual.widgets import Input
-from tui_helpers import expect, text_of
+from tui_helpers import NARROW, WIDE, Desk, Program, asked, expect, on_client, ready, states, text_of
 
 from ksef_tui.domain.invoices import InvoiceState
-from ksef_tui.domain.problems import Problem
-from ksef_tui.domain.roles import Operator
 from ksef_tui.services import approving
 from ksef_tui.services.office import Office
 from ksef_tui.store.database import open_database
-from ksef_tui.tui.app import KsefTui, check_terminal, run
+from ksef_tui.tui.app import KsefTui
 from ksef_tui.tui.dialogs.ask import Ask
 from ksef_tui.tui.dialogs.bring_in import BringIn
 from ksef_tui.tui.dialogs.choices import Choices
@@ -29,36 +23,9 @@ from ksef_tui.tui.dialogs.form import Form
 from ksef_tui.tui.dialogs.pick import Pick, Search
 from ksef_tui.tui.main import MainScreen
 
-Program = Callable[..., KsefTui]
-Office_ = tuple[Office, Operator]
-NARROW, WIDE = (80, 24), (150, 38)
-
-
-async def ready(app: KsefTui, pilot: Pilot[int]) -> None:
-    """Wait until the lists and the status line have been read."""
-    await expect(pilot, lambda: app.main.header_view is not None and bool(app.main.clients.list.ids))
-    await expect(pilot, lambda: app.main.authorization.view is not None and bool(app.main.queue.counts))
-
 
 def notices(app: KsefTui) -> list[str]:
     return [notice.message for notice in app._notifications]
-
-
-def states(desk: Office_, numbers: str) -> set[str]:
-    rows = desk[0].db.rows("SELECT state FROM invoice WHERE number LIKE ?", (numbers,))
-    return {row["state"] for row in rows}
-
-
-async def on_client(app: KsefTui, pilot: Pilot[int], client_id: int) -> None:
-    await ready(app, pilot)
-    assert app.main.clients.list.go_to(client_id)
-    await expect(
-        pilot, lambda: app.main.authorization.view is not None and app.main.authorization.view.client_id == client_id
-    )
-
-
-async def asked(app: KsefTui, pilot: Pilot[int], kind: type) -> None:
-    await expect(pilot, lambda: isinstance(app.screen, kind))
 
 
 async def test_clients_that_need_a_person_come_first(ids: dict[str, int], program: Program) -> None:
@@ -74,7 +41,7 @@ async def test_clients_that_need_a_person_come_first(ids: dict[str, int], progra
 
 
 async def test_approving_says_what_it_does_and_enter_is_harmless(
-    desk: Office_, ids: dict[str, int], program: Program
+    desk: Desk, ids: dict[str, int], program: Program
 ) -> None:
     app = program()
     async with app.run_test(size=NARROW) as pilot:
@@ -97,7 +64,7 @@ async def test_approving_says_what_it_does_and_enter_is_harmless(
 
 
 async def test_approving_goes_through_when_a_person_chooses_it_and_can_be_recalled(
-    desk: Office_, ids: dict[str, int], program: Program
+    desk: Desk, ids: dict[str, int], program: Program
 ) -> None:
     app = program()
     async with app.run_test(size=NARROW, notifications=True) as pilot:
@@ -157,7 +124,7 @@ async def test_a_key_that_does_nothing_says_why(ids: dict[str, int], program: Pr
         assert app.screen is app.main
 
 
-async def test_marked_invoices_are_worked_on_together(desk: Office_, ids: dict[str, int], program: Program) -> None:
+async def test_marked_invoices_are_worked_on_together(desk: Desk, ids: dict[str, int], program: Program) -> None:
     app = program()
     async with app.run_test(size=NARROW, notifications=True) as pilot:
         await ready(app, pilot)
@@ -169,7 +136,7 @@ async def test_marked_invoices_are_worked_on_together(desk: Office_, ids: dict[s
         assert not app.main.queue.list.marks
 
 
-async def test_withdrawing_asks_first(desk: Office_, ids: dict[str, int], program: Program) -> None:
+async def test_withdrawing_asks_first(desk: Desk, ids: dict[str, int], program: Program) -> None:
     app = program()
     async with app.run_test(size=NARROW) as pilot:
         await ready(app, pilot)
@@ -185,7 +152,7 @@ async def test_withdrawing_asks_first(desk: Office_, ids: dict[str, int], progra
 
 
 async def test_what_another_process_does_is_shown(
-    desk: Office_, ids: dict[str, int], program: Program, tmp_path: Path
+    desk: Desk, ids: dict[str, int], program: Program, tmp_path: Path
 ) -> None:
     app = program()
     elsewhere = open_database(desk[0].db.path)
@@ -211,7 +178,7 @@ def _fields(office: Office) -> dict[str, object]:
     return {name: getattr(office, name) for name in names}
 
 
-async def test_text_from_outside_is_never_markup_on_any_screen(desk: Office_, program: Program) -> None:
+async def test_text_from_outside_is_never_markup_on_any_screen(desk: Desk, program: Program) -> None:
     hostile = "[/b] [red] \\[x]\x1b[31m\x1b]0;title\x07"
     client_id = tui_office.add_client(desk[0], 20, hostile)
     tui_office.add_invoice(desk[0], client_id, hostile, InvoiceState.WAITING, buyer=hostile)
@@ -328,7 +295,7 @@ async def test_the_palette_runs_what_is_chosen(ids: dict[str, int], program: Pro
         await asked(app, pilot, Form)
 
 
-async def test_a_wrong_nip_is_told_and_nothing_typed_is_lost(desk: Office_, program: Program) -> None:
+async def test_a_wrong_nip_is_told_and_nothing_typed_is_lost(desk: Desk, program: Program) -> None:
     app = program()
     async with app.run_test(size=NARROW) as pilot:
         await expect(pilot, lambda: "Nie ma jeszcze klientów." in text_of(app))
@@ -344,7 +311,7 @@ async def test_a_wrong_nip_is_told_and_nothing_typed_is_lost(desk: Office_, prog
 
 
 async def test_import_of_a_folder_shows_what_became_of_each_file(
-    desk: Office_, ids: dict[str, int], program: Program, tmp_path: Path
+    desk: Desk, ids: dict[str, int], program: Program, tmp_path: Path
 ) -> None:
     folder = tmp_path / "faktury"
     folder.mkdir()
@@ -373,7 +340,7 @@ async def test_import_of_a_folder_shows_what_became_of_each_file(
 
 
 async def test_authorising_offers_the_office_s_profiles_and_writes_the_intent(
-    desk: Office_, ids: dict[str, int], program: Program
+    desk: Desk, ids: dict[str, int], program: Program
 ) -> None:
     app = program()
     async with app.run_test(size=NARROW) as pilot:
@@ -414,7 +381,7 @@ async def test_a_window_that_is_too_small_says_so_and_recovers(ids: dict[str, in
 
 
 async def test_a_broken_database_is_told_once_and_the_program_stays(
-    desk: Office_, ids: dict[str, int], program: Program
+    desk: Desk, ids: dict[str, int], program: Program
 ) -> None:
     app = program()
     async with app.run_test(size=NARROW, notifications=True) as pilot:
@@ -456,67 +423,3 @@ async def test_troubles_are_switched_in_an_exercise_only(ids: dict[str, int], pr
         await asked(app, pilot, Pick)
         await pilot.press("enter")
         await expect(pilot, lambda: exercise.one.on)
-
-
-async def test_ctrl_c_twice_ends_the_program(ids: dict[str, int], program: Program) -> None:
-    app = program()
-    async with app.run_test(size=NARROW, notifications=True) as pilot:
-        await ready(app, pilot)
-        await pilot.press("ctrl+c")
-        assert app.is_running
-        await pilot.press("ctrl+c")
-        await expect(pilot, lambda: app.return_value == 0)
-
-
-class Child:
-    """A companion that remembers how it was treated."""
-
-    stopped = 0
-
-    def stop(self) -> None:
-        self.stopped += 1
-
-
-async def test_the_worker_that_the_screen_started_is_stopped_with_it(ids: dict[str, int], program: Program) -> None:
-    child = Child()
-    app = program(companion=lambda: child)
-    async with app.run_test(size=NARROW) as pilot:
-        await ready(app, pilot)
-        await expect(pilot, lambda: app._companion is child)
-    app.leave_nothing()
-    assert child.stopped == 1
-
-
-def test_without_a_terminal_the_screen_refuses(desk: Office_) -> None:
-    with pytest.raises(Problem) as caught:
-        run(*desk)
-    assert caught.value.code == "no_terminal"
-    assert "ssh -t" in caught.value.message
-
-
-def test_a_dumb_terminal_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    monkeypatch.setenv("TERM", "dumb")
-    with pytest.raises(Problem) as caught:
-        check_terminal()
-    assert caught.value.code == "dumb_terminal"
-
-
-async def test_keys_typed_faster_than_the_screen_belong_to_what_was_opened(
-    desk: Office_, ids: dict[str, int], program: Program
-) -> None:
-    app = program()
-    async with app.run_test(size=NARROW) as pilot:
-        await on_client(app, pilot, ids["alfa"])
-        for key in ("slash", "c", "w", "i"):  # a filter, not "recall", "hold", "import"
-            app.post_message(Key(key, key if len(key) == 1 else "/"))
-        await expect(pilot, lambda: "„cwi”" in text_of(app))
-        assert app.screen is app.main
-        assert states(desk, "FV/11/2026/030") == {"approved"}
-        await pilot.press("escape")
-        await expect(pilot, lambda: len(app.main.clients.list.ids) == 12)
-        for key in ("2", "end", "z", "c", "w"):  # a question; nothing is recalled or held behind its back
-            app.post_message(Key(key, key if len(key) == 1 else None))
-        await asked(app, pilot, Ask)
-        assert states(desk, "JM/2026/90") == {"waiting"}
