@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
 import tui_office
 from textual.widgets import Input
 from tui_helpers import NARROW, WIDE, Desk, Program, asked, expect, on_client, ready, states, text_of
@@ -169,6 +170,32 @@ async def test_what_another_process_does_is_shown(
             tui_office.add_client(other, 50, "Zakład Nowy")
             await pilot.press("1")
             await expect(pilot, lambda: "Zakład Nowy" in text_of(app) and "Klienci 13" in text_of(app))
+    finally:
+        elsewhere.close()
+
+
+async def test_of_invoices_that_come_a_narrowed_queue_shows_only_its_own_and_no_list_is_read_again(
+    desk: Desk, ids: dict[str, int], program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = program()
+    elsewhere = open_database(desk[0].db.path)
+    other = Office(**{**_fields(desk[0]), "db": elsewhere})
+    try:
+        async with app.run_test(size=NARROW) as pilot:
+            await on_client(app, pilot, ids["jodla"])
+            await pilot.press("enter")
+            await expect(pilot, lambda: len(app.main.queue.list.ids) == 2)
+
+            def again(*_: object) -> None:
+                raise AssertionError("the whole list was read for one invoice")
+
+            monkeypatch.setattr("ksef_tui.services.invoice_views.queue_ids", again)
+            foreign = tui_office.add_invoice(other, ids["alfa"], "FV/NIE-TU", InvoiceState.WAITING, seconds_ago=0)
+            own = tui_office.add_invoice(other, ids["jodla"], "JM/2026/93", InvoiceState.WAITING, seconds_ago=0)
+            await expect(pilot, lambda: "JM/2026/93" in text_of(app))
+            assert own in app.main.queue.list.ids
+            assert foreign not in app.main.queue.list.ids
+            assert len(app.main.queue.list.ids) == 3
     finally:
         elsewhere.close()
 
