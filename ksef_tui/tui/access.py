@@ -13,7 +13,7 @@ from ksef_tui.domain.actions import ClientFacts, Situation
 from ksef_tui.services import client_views
 from ksef_tui.services.views import AuthorizationView
 from ksef_tui.tui import describe, present
-from ksef_tui.tui.desk import Desk, Loader
+from ksef_tui.tui.desk import Desk
 from ksef_tui.tui.lines import Lines
 from ksef_tui.tui.panes import Pane
 
@@ -30,7 +30,6 @@ class AuthorizationPane(Pane):
         self.client_id: int | None = None
         self.view: AuthorizationView | None = None
         self._situation = situation
-        self._loader: Loader[AuthorizationView | None] = Loader(desk, self._job, self._show, self.run_worker, self.fail)
 
     def compose(self) -> ComposeResult:
         yield from self.frame(Flow(id="flow"))
@@ -55,15 +54,13 @@ class AuthorizationPane(Pane):
             self.reload()
 
     def reload(self) -> None:
-        """Read the flow anew."""
-        self._loader.request()
-
-    def _job(self) -> Callable[[], AuthorizationView | None]:
-        office, operator, client_id = self.desk.office, self.desk.operator, self.client_id
-        return lambda: None if client_id is None else client_views.authorization(office, operator, client_id)
-
-    def _show(self, view: AuthorizationView | None) -> None:
-        self.view = view
+        """Read the flow anew: one client's, so at once, like the rows of a list."""
+        desk, client_id = self.desk, self.client_id
+        try:
+            self.view = None if client_id is None else client_views.authorization(desk.office, desk.operator, client_id)
+        except Exception as error:
+            self.fail(error)
+            return
         self.draw()
 
     def draw(self) -> None:
