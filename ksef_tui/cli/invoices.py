@@ -10,7 +10,9 @@ from typing import Any
 import click
 
 from ksef_tui.cli.shared import (
+    FOLDER,
     Context,
+    SomePath,
     fail,
     group,
     invoice_id,
@@ -23,21 +25,11 @@ from ksef_tui.cli.shared import (
     stdin_bytes,
 )
 
-
-class ExistingName(click.Path):
-    """A path that is not empty: `""` from an unset variable must not mean the current folder."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if not value:
-            self.fail("pusta ścieżka", param, ctx)
-        return super().convert(value, param, ctx)
-
-
 invoice = group("invoice", "Faktury.")
 
 
 @invoice.command("check")
-@click.argument("paths", nargs=-1, required=True, type=ExistingName(path_type=Path))
+@click.argument("paths", nargs=-1, required=True, type=SomePath())
 @json_option
 @click.pass_obj
 def invoice_check(context: Context, paths: Sequence[Path], as_json: bool) -> None:
@@ -52,7 +44,7 @@ def invoice_check(context: Context, paths: Sequence[Path], as_json: bool) -> Non
 
 @invoice.command("import")
 @click.argument("nip")
-@click.argument("paths", nargs=-1, required=True, type=ExistingName(path_type=Path, allow_dash=True))
+@click.argument("paths", nargs=-1, required=True, type=SomePath(allow_dash=True))
 @json_option
 @click.pass_obj
 def invoice_import(context: Context, nip: str, paths: Sequence[Path], as_json: bool) -> None:
@@ -102,7 +94,7 @@ def invoice_text(row: dict[str, Any]) -> str:
 
 @invoice.command("export")
 @click.argument("ids", nargs=-1, required=True, type=invoice_id, metavar="ID...")
-@click.option("--to", "folder", required=True, type=click.Path(path_type=Path, file_okay=False))
+@click.option("--to", "folder", required=True, type=FOLDER)
 @click.pass_obj
 def invoice_export(context: Context, ids: Sequence[int], folder: Path) -> None:
     """Zapisuje dokumenty faktur bajt w bajt."""
@@ -195,7 +187,7 @@ upo = group("upo", "Urzędowe poświadczenia odbioru.")
 @upo.command("export")
 @click.option("--client", "nip", help="NIP klienta")
 @click.option("--month", help="miesiąc wystawienia, RRRR-MM")
-@click.option("--to", "folder", required=True, type=click.Path(path_type=Path, file_okay=False))
+@click.option("--to", "folder", required=True, type=FOLDER)
 @click.pass_obj
 def upo_export(context: Context, nip: str | None, month: str | None, folder: Path) -> None:
     """Zapisuje UPO jako <numer KSeF>.xml."""

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ksef_tui.cli.shared import (
+    FOLDER,
     Context,
     group,
     json_option,
@@ -54,7 +55,7 @@ def new_passphrase() -> Secret:
     "--invoices", type=click.IntRange(0, 20_000), default=200, show_default=True, help="ile faktur na początek"
 )
 @click.option("--reset", is_flag=True, help="zakłada ćwiczenie od nowa")
-@click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="gdzie trzymać ćwiczenie")
+@click.option("--data-dir", type=FOLDER, help="gdzie trzymać ćwiczenie")
 @click.pass_obj
 def demo(context: Context, clients: int, invoices: int, reset: bool, data_dir: Path | None) -> None:
     """Ćwiczenie: biuro w każdym stanie w piaskownicy, bez sieci i bez haseł."""
@@ -65,7 +66,7 @@ def demo(context: Context, clients: int, invoices: int, reset: bool, data_dir: P
 
 @program.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0: wolny port")
-@click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="gdzie trzymać stan")
+@click.option("--data-dir", type=FOLDER, help="gdzie trzymać stan")
 @click.option("--limits", type=click.Choice(["production", "off"]), default="production", show_default=True)
 @click.option("--delay", type=click.IntRange(min=0), default=300, show_default=True, help="czas przetwarzania, ms")
 @click.option("--latency", type=click.IntRange(min=0), default=0, show_default=True, help="opóźnienie odpowiedzi, ms")

@@ -31,10 +31,27 @@ HOMES = {
 }  # fmt: skip
 LONGEST_LINE = 10_000
 
+
+class SomePath(click.Path):
+    """A path that is not empty: `""` from an unset variable must not mean the current folder. Whether it can be read is
+    found out, and said in Polish, by whoever reads it."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(path_type=Path, readable=False, **options)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not value:
+            self.fail("pusta ścieżka", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FOLDER = SomePath(file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False, allow_dash=True)  # `-`: standard input or output
 invoice_id = click.IntRange(1, 2**63 - 1)
 json_option = click.option("--json", "as_json", is_flag=True, help="wynik jako JSON")
-limit_option = click.option("--limit", type=click.IntRange(min=0), default=1000, show_default=True, help="0: wszystko")
+limit_option = click.option(
+    "--limit", type=click.IntRange(0, 2**31 - 1), default=1000, show_default=True, help="0: wszystko"
+)
 
 
 @dataclass
@@ -53,8 +70,8 @@ class Context:
 
     @property
     def login_or_user(self) -> str:
-        """The operator's login: as given, else the Unix user."""
-        return self.login or getpass.getuser()
+        """The operator's login: as given, else the Unix user. An empty one (of an unset variable) is nobody's."""
+        return getpass.getuser() if self.login is None else self.login
 
     @cached_property
     def office(self) -> Office:
@@ -142,7 +159,7 @@ def plain(text: str) -> str:
 
 
 @click.group(cls=Program, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), help="katalog biura (KSEF_TUI_DATA_DIR)")
+@click.option("--data-dir", type=FOLDER, help="katalog biura (KSEF_TUI_DATA_DIR)")
 @click.option("--operator", "login", help="login operatora; domyślnie użytkownik systemu")
 @click.version_option(package_name="ksef-tui")
 @click.pass_context

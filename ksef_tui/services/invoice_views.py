@@ -90,6 +90,7 @@ def queue_counts(office: Office, operator: Operator, client_id: int | None = Non
 def _queue_row(office: Office, row: sqlite3.Row, now: datetime) -> QueueRow:
     state = InvoiceState(row["state"])
     send_after = from_text(row["send_after"]) if row["send_after"] else None
+    due = state is InvoiceState.APPROVED and (send_after is None or send_after <= now)
     return QueueRow(
         id=row["id"],
         client_id=row["client_id"],
@@ -116,6 +117,7 @@ def _queue_row(office: Office, row: sqlite3.Row, now: datetime) -> QueueRow:
         attempts=row["attempts"],
         send_after=send_after if state is InvoiceState.APPROVED else None,
         changed_at=from_text(row["changed_at"]),
+        standing=standing_reason(office, row, now) if due else "",
     )
 
 

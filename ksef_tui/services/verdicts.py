@@ -150,7 +150,7 @@ def is_weather(turn: Turn, row: sqlite3.Row, verdict: Verdict) -> bool:
 def write_verdict(turn: Turn, row: sqlite3.Row, act: str, old: AuthState, verdict: Verdict) -> None:
     """Write down how a login or a check ended. What works is given up only for something that works, or for a
     judgement about the very identity that is in use."""
-    spares = is_weather(turn, row, verdict) or (row["method"] == AuthMethod.EXTERNAL and not verdict.is_good)
+    spares = is_weather(turn, row, verdict) or (not verdict.is_good and _is_another_way(row))
     if act == "finish" and spares and put_back(turn, row, verdict):
         return
     values: dict[str, Any] = {
@@ -189,6 +189,14 @@ def write_verdict(turn: Turn, row: sqlite3.Row, act: str, old: AuthState, verdic
             code=verdict.reason_code,
         )
     turn.access = None
+
+
+def _is_another_way(row: sqlite3.Row) -> bool:
+    """Whether what was tried is not what worked before: another identity, or a proof that is new each time."""
+    if row["method"] in (AuthMethod.EXTERNAL, AuthMethod.TOKEN) or row["fallback"] is None:
+        return True
+    before = json.loads(row["fallback"])
+    return (before["method"], before["identity_id"]) != (row["method"], row["identity_id"])
 
 
 def _still_waits(row: sqlite3.Row, old: AuthState, verdict: Verdict) -> bool:

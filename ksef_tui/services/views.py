@@ -69,6 +69,7 @@ class QueueRow:
     attempts: int
     send_after: datetime | None  # until then it can be recalled; UTC
     changed_at: datetime  # UTC
+    standing: str = ""  # why an approved invoice does not move, in Polish
 
 
 @dataclass(frozen=True, slots=True)

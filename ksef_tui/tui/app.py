@@ -156,6 +156,8 @@ def check_terminal() -> None:
         raise Problem("no_terminal", "Ekran wymaga terminala: uruchom przez ssh -t.")
     if os.environ.get("TERM", "dumb") in ("", "dumb", "unknown"):
         raise Problem("dumb_terminal", "Ten terminal nie umie rysować ekranu: ustaw TERM, np. TERM=xterm-256color.")
+    if not all(os.get_terminal_size(sys.stdout.fileno())):
+        raise Problem("no_size", "Ten terminal nie mówi, jak jest duży: ustaw go, np. stty rows 24 cols 80.")
 
 
 def run(office: Office, operator: Operator, exercise: Exercise | None = None) -> int:

@@ -357,3 +357,24 @@ def test_what_stands_is_listed_by_an_idle_worker(desk: Desk):
 @pytest.mark.parametrize("command", [("queue", "approve"), ("queue", "hold"), ("invoice", "show")], ids=" ".join)
 def test_a_number_that_no_invoice_can_have_is_wrong_usage(desk: Desk, command: tuple[str, ...]):
     assert desk.run(*command, "99999999999999999999999").exit_code == 2
+
+
+def test_an_approved_invoice_that_stands_says_why(desk: Desk):
+    client = desk.house.client()
+    desk.house.approved(client)
+    [row] = desk.json("queue", "list")
+    assert (row["state"], row["reason_code"]) == ("approved", "standing")
+    assert row["reason"] == "brak autoryzacji (niepodłączony)"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("queue", "list", "--limit", "9" * 20), ("upo", "export", "--to", ""), ("invoice", "export", "1", "--to", "")],
+    ids=["limit", "upo folder", "invoice folder"],
+)
+def test_what_nobody_can_mean_is_wrong_usage(desk: Desk, command: tuple[str, ...]):
+    assert desk.run(*command).exit_code == 2
+
+
+def test_an_empty_operator_is_nobody(desk: Desk):
+    assert "Nie ma operatora" in desk.refused("--operator", "", "client", "list")

@@ -434,3 +434,23 @@ async def test_cancelling_puts_the_login_that_worked_back(house: House):
     ):
         assert after[column] == before[column], column
     assert (after["intent"], after["fallback"]) == ("", None)
+
+
+async def test_a_new_way_that_ksef_refused_leaves_the_one_that_works(house: House):
+    """A mistyped token, or a colleague without rights, must not stop the client's invoices."""
+    client = await house.ready_client()
+    row = await house.authorise_with_token(client, "20260101-EC-0000000000-0000000000-00|nip-1|ff")
+    assert (row["state"], row["method"], row["reason_code"]) == ("active", "certificate", "450")
+    other = house.identity("koleżanka", person(new_pesel()), house.admin)
+    row = await house.authorise(client, other)
+    assert (row["state"], row["method"], row["reason_code"]) == ("active", "certificate", "415")
+    assert "działa poprzednia" in row["reason"]
+    ids = house.approved(client)
+    await house.work()
+    assert house.states(ids) == ["accepted"]
+
+
+async def test_a_judgement_about_the_identity_in_use_is_believed(house: House):
+    client = await house.ready_client()
+    house.ministry.take_back(client.nip, house.nip)
+    assert (await house.authorise(client))["state"] == "no_permission"
