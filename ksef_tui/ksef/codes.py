@@ -103,7 +103,7 @@ _AUTH = {
         AuthCode(
             480,
             "Ministerstwo Finansów zablokowało dostęp (podejrzenie incydentu bezpieczeństwa).",
-            "Skontaktuj się z MF; nie próbuj ponownie.",
+            "Skontaktuj się z MF; sprawdź ponownie dopiero wtedy, gdy odblokuje.",
             True,
             True,
         ),

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from ksef_tui.domain.authorizations import AUTH_BADGES, CAN_SEND
 from ksef_tui.domain.invoices import INVOICE_BADGES, RETRYABLE_REJECTIONS, InvoiceState, may_move
 from ksef_tui.domain.roles import Act, Operator, may, require
 from ksef_tui.domain.text import count_of
 from ksef_tui.domain.times import polish_day, to_text
+from ksef_tui.services.client_views import state_of
 from ksef_tui.services.guards import guard
 from ksef_tui.services.office import Office
 from ksef_tui.store import invoices
@@ -137,7 +139,7 @@ def summary(office: Office, operator: Operator, ids: Sequence[int]) -> ApprovalS
     by_client = tuple(
         sorted((_total(office, client_id, rows) for client_id, rows in totals.items()), key=lambda t: t.name)
     )
-    warnings = []
+    warnings = [f"{name}: {why} – faktury poczekają, aż to się zmieni." for name, why in _cannot_go(office, totals)]
     if past:
         warnings.append(
             count_of(past, "faktura ma", "faktury mają", "faktur ma")
@@ -148,6 +150,21 @@ def summary(office: Office, operator: Operator, ids: Sequence[int]) -> ApprovalS
             count_of(future, "faktura ma", "faktury mają", "faktur ma") + " datę przyszłą i nie zostanie wysłana."
         )
     return ApprovalSummary(sum(t.count for t in by_client), by_client, tuple(warnings))
+
+
+def _cannot_go(office: Office, client_ids: Iterable[int]) -> Iterator[tuple[str, str]]:
+    """Clients whose invoices would not leave yet, with the reason."""
+    now = office.clock()
+    for client_id in client_ids:
+        row = office.db.row(
+            "SELECT c.name, a.state, a.valid_until, a.method FROM client c JOIN authorization a ON a.client_id = c.id "
+            "WHERE c.id = ?",
+            (client_id,),
+        )
+        assert row is not None
+        state = state_of(office, row["state"], row["valid_until"], row["method"], now)
+        if state not in CAN_SEND:
+            yield row["name"], AUTH_BADGES[state].label
 
 
 def _total(office: Office, client_id: int, rows: list[sqlite3.Row]) -> ClientTotal:

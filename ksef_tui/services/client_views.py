@@ -298,6 +298,8 @@ def _next_actions(state: AuthState) -> tuple[str, ...]:
         return ("auth.check", "auth.start", "auth.revoke")
     if state is AuthState.ENDED:
         return ()
+    if state is AuthState.BLOCKED:  # another login does not lift a block
+        return ("auth.check",)
     return ("auth.check", "auth.start")
 
 

@@ -27,6 +27,7 @@ from ksef_tui.tui.dialogs.choices import Choice
 from ksef_tui.tui.dialogs.details import Details, Reader
 from ksef_tui.tui.dialogs.form import Field, Form
 from ksef_tui.tui.dialogs.pick import Pick, Search, matching
+from ksef_tui.tui.entries import path_of
 from ksef_tui.tui.present import Line, clean, fit
 
 if TYPE_CHECKING:
@@ -409,7 +410,7 @@ def _client_line(desk: Desk, name: str, nip: str, status: object) -> Line:
 def _read_small(path: str) -> bytes:
     """A small file's bytes. Raises Problem with a Polish line when there is none."""
     try:
-        with Path(path.strip()).expanduser().open("rb") as file:
+        with path_of(path).open("rb") as file:
             data = file.read(KEY_FILE_BYTES + 1)
     except OSError as error:
         raise Problem("unreadable_file", f"Nie można odczytać pliku {path.strip()}: {os_reason(error)}.") from error

@@ -15,10 +15,20 @@ from textual.widgets import Input
 MOST_ENTRIES = 5_000  # of one folder are looked at
 
 
+def path_of(text: str) -> Path:
+    """The path that was typed. A whole path typed behind the folder that stood there already (`/home/anna//mnt/x`,
+    `/home/anna/~/x`) is what was meant."""
+    text = text.strip()
+    for start in ("//", "/~/"):
+        if start in text:
+            text = text[text.rindex(start) + 1 :]
+    return Path(text).expanduser()
+
+
 def complete(text: str) -> str | None:
     """The text with the rest of the first matching name; a folder ends with a slash. None: nothing matches."""
     folder, _, begun = text.rpartition("/")
-    place = Path(f"{folder}/").expanduser() if "/" in text else Path()
+    place = path_of(f"{folder}/.") if "/" in text else Path()
     try:
         with os.scandir(place) as entries:
             names = sorted(

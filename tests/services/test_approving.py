@@ -135,5 +135,20 @@ def test_a_summary_says_how_many_for_whom_for_how_much_and_what_to_mind(house: H
         ("Jodła Próbna", client.nip, 2, (("PLN", Decimal("369.00")),)),
         ("Sosna Próbna", other.nip, 1, (("PLN", Decimal("123.00")),)),
     ]
-    [warning] = summary.warnings
-    assert "offline" in warning
+    *stands, past = summary.warnings  # neither client has authorised the office yet
+    assert [text.partition(":")[0] for text in stands] == ["Jodła Próbna", "Sosna Próbna"]
+    assert "offline" in past
+
+
+def test_the_summary_says_whose_invoices_will_wait(house: House):
+    """Approving for a client who has granted nothing is allowed, but nothing leaves: said before, not after."""
+    client = house.client()
+    [invoice_id] = house.bring(client, papers.invoice(client.nip))
+    warnings = approving.summary(house.office, house.admin, [invoice_id]).warnings
+    assert any("niepodłączony – faktury poczekają" in warning for warning in warnings)
+
+
+async def test_the_summary_of_a_ready_client_has_nothing_to_warn_of(house: House):
+    client = await house.ready_client()
+    [invoice_id] = house.bring(client, papers.invoice(client.nip))
+    assert approving.summary(house.office, house.admin, [invoice_id]).warnings == ()

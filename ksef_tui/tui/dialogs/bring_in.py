@@ -21,7 +21,7 @@ from ksef_tui.services.importing import ImportRow
 from ksef_tui.tui.describe import plain
 from ksef_tui.tui.desk import Desk
 from ksef_tui.tui.dialogs.base import Dialog, Text
-from ksef_tui.tui.entries import PathEntry
+from ksef_tui.tui.entries import PathEntry, path_of
 from ksef_tui.tui.lines import LineView
 from ksef_tui.tui.present import Line, Look, clean, wrap
 
@@ -65,7 +65,7 @@ class BringIn(Dialog["str | None"]):
 
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
-        path = Path(event.value.strip()).expanduser()
+        path = path_of(event.value)
         if not event.value.strip() or self._state != "asking":
             return
         if not path.exists():
