@@ -8,7 +8,6 @@ from datetime import date
 
 _NUMBER = re.compile(r"([1-9][0-9]{9})-([0-9]{8})-([0-9A-F]{12})-([0-9A-F]{2})")
 _OLD_NUMBER = re.compile(r"([1-9][0-9]{9})-([0-9]{8})-([0-9A-F]{6}-[0-9A-F]{6})-([0-9A-F]{2})")
-_REFERENCE = re.compile(r"[0-9]{8}-([A-Z]{2})-[0-9A-F]{10}-[0-9A-F]{10}-[0-9A-F]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +46,3 @@ def parse_ksef_number(text: str) -> KsefNumber | None:
     except ValueError:
         return None
     return KsefNumber(match[1], day, match[3], match[4])
-
-
-def is_ksef_number(text: str) -> bool:
-    """Whether this is a KSeF number."""
-    return parse_ksef_number(text) is not None
-
-
-def reference_kind(text: str) -> str:
-    """The two letters of a reference number (SO session, EE invoice, AU login …), empty when it is not one."""
-    match = _REFERENCE.fullmatch(text)
-    return match[1] if match else ""

@@ -84,12 +84,6 @@ def renew(db: Database, lease: Lease, seconds: float) -> Lease | None:
         return Lease(lease.name, lease.fence, expires) if changed.rowcount else None
 
 
-def still_held(db: Database, lease: Lease, seconds: float) -> bool:
-    """Whether the lease is ours for at least `seconds` more: asked before every call that changes the world."""
-    fence = db.value("SELECT fence FROM lease WHERE name = ?", (lease.name,))
-    return fence == lease.fence and lease.expires - boot_seconds() >= seconds
-
-
 def release(db: Database, lease: Lease) -> None:
     """Give the lease back; nothing happens when it is no longer ours."""
     with db.write() as connection:

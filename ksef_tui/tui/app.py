@@ -160,6 +160,13 @@ def check_terminal() -> None:
         raise Problem("no_size", "Ten terminal nie mówi, jak jest duży: ustaw go, np. stty rows 24 cols 80.")
 
 
+def wants_ascii(office: Office) -> bool:
+    """Whether the signs must be plain: the terminal's font lacks them, or the office says so (setting `ascii`)."""
+    from ksef_tui.services import configuring
+
+    return os.environ.get("TERM", "") in PLAIN_TERMINALS or configuring.get(office, "ascii") == "1"
+
+
 def run(office: Office, operator: Operator, exercise: Exercise | None = None) -> int:
     """Show the screen until the person leaves; the exit status. Raises Problem without a terminal.
 
@@ -170,7 +177,7 @@ def run(office: Office, operator: Operator, exercise: Exercise | None = None) ->
         office,
         operator,
         exercise=exercise,
-        ascii_only=os.environ.get("TERM", "") in PLAIN_TERMINALS,
+        ascii_only=wants_ascii(office),
         companion=None if operator.role is Role.CLIENT else lambda: _companion(office, operator.login),
     )
     end_with_terminal(sys.stdin.fileno())

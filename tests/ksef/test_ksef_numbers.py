@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ksef_tui.ksef.numbers import crc8, is_ksef_number, parse_ksef_number, reference_kind
+from ksef_tui.ksef.numbers import crc8, parse_ksef_number
 from ksef_tui.ksef.qr import invoice_link
 
 # facts §14: the register after each character of the worked example
@@ -40,7 +40,7 @@ def test_numbers_of_the_documentation_are_right(number: str) -> None:
 def test_a_collective_identifier_has_the_same_check_sum() -> None:
     number = "1111111111-IZ202607-65ED02180000-E7"
     assert crc8(number[:32]) == number[-2:]
-    assert not is_ksef_number(number)
+    assert parse_ksef_number(number) is None
 
 
 @given(st.integers(0, 31), st.sampled_from("0123456789ABCDEF"))
@@ -48,7 +48,7 @@ def test_one_wrong_character_is_noticed(place: int, character: str) -> None:
     number = WORKED + "-AF"
     if number[place] in (character, "-"):
         return
-    assert not is_ksef_number(number[:place] + character + number[place + 1 :])
+    assert parse_ksef_number(number[:place] + character + number[place + 1 :]) is None
 
 
 @pytest.mark.parametrize(
@@ -64,18 +64,12 @@ def test_one_wrong_character_is_noticed(place: int, character: str) -> None:
     ],
 )
 def test_what_is_no_number_is_refused(text: str) -> None:
-    assert not is_ksef_number(text)
+    assert parse_ksef_number(text) is None
 
 
 def test_a_number_of_ksef_1_need_not_have_the_check_sum() -> None:
     parsed = parse_ksef_number("5265877635-20230916-01C002-FF3E00-00")
     assert parsed is not None and parsed.technical == "01C002-FF3E00"
-
-
-def test_reference_numbers_tell_their_kind() -> None:
-    assert reference_kind("20260101-SO-0000000000-0000000000-00") == "SO"
-    assert reference_kind("20260101-so-0000000000-0000000000-00") == ""
-    assert reference_kind("../sessions") == ""
 
 
 def test_the_link_in_the_qr_code_is_that_of_the_documentation() -> None:

@@ -7,7 +7,8 @@ from textual.events import Key
 from tui_helpers import NARROW, Desk, Program, asked, expect, on_client, ready, states, text_of
 
 from ksef_tui.domain.problems import Problem
-from ksef_tui.tui.app import check_terminal, run
+from ksef_tui.services import configuring
+from ksef_tui.tui.app import check_terminal, run, wants_ascii
 from ksef_tui.tui.dialogs.ask import Ask
 
 
@@ -84,3 +85,13 @@ async def test_while_a_filter_is_typed_the_footer_names_no_command(ids: dict[str
         await expect(pilot, lambda: text_of(app).splitlines()[-1].strip() == "Enter Zostaw filtr  Esc Zdejmij filtr")
         await pilot.press("escape")
         await expect(pilot, lambda: "Autoryzuj" in text_of(app).splitlines()[-1])
+
+
+def test_plain_signs_for_a_plain_terminal_or_by_the_setting(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    office, operator = desk
+    assert not wants_ascii(office)
+    configuring.change(office, operator, "ascii", "1")
+    assert wants_ascii(office)
+    configuring.change(office, operator, "ascii", "0")
+    monkeypatch.setenv("TERM", "linux")
+    assert wants_ascii(office)
