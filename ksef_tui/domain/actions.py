@@ -7,65 +7,11 @@ stays where it is, greyed, and says why.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
 
-from ksef_tui.domain.authorizations import AUTH_MOVES, AuthState
-from ksef_tui.domain.invoices import INVOICE_MOVES, InvoiceState
-from ksef_tui.domain.roles import ALLOWED, Act, Role
-
-
-class Danger(StrEnum):
-    """How hard it is to do by mistake: `none` is done at once, `ask` asks first, `typed` wants the count typed."""
-
-    NONE = "none"
-    ASK = "ask"
-    TYPED = "typed"
-
-
-class Scope(StrEnum):
-    """What an action works on."""
-
-    PROGRAM = "program"
-    LIST = "list"
-    CLIENT = "client"  # the selected client
-    INVOICES = "invoices"  # marked invoices, else the one under the cursor, else (where it makes sense) the client's
-
-
-class Pane(StrEnum):
-    """The three panes, in the order of their digits."""
-
-    CLIENTS = "clients"
-    QUEUE = "queue"
-    AUTHORIZATION = "authorization"
-
-
-@dataclass(frozen=True, slots=True)
-class ClientFacts:
-    """What decides about the selected client."""
-
-    id: int
-    name: str
-    status: AuthState
-    waiting: int
-    moving: int
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """Where the person stands: who, in which pane, on what. `states` counts the invoices an action would work on."""
-
-    role: Role
-    pane: Pane
-    client: ClientFacts | None = None
-    states: Mapping[InvoiceState, int] = field(default_factory=dict)
-    marked: int = 0
-    exercise: bool = False
-    real: bool = False  # an environment where identities are real: mass acts ask for the count
-
-
-WhyDisabled = Callable[[Situation], str | None]
+from ksef_tui.domain import situations as why
+from ksef_tui.domain.roles import ALLOWED, Act
+from ksef_tui.domain.situations import Danger, Pane, Scope, Situation, WhyDisabled
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,91 +41,6 @@ class Action:
         return self.danger
 
 
-def _needs_client(situation: Situation) -> str | None:
-    return None if situation.client is not None else "Najpierw dodaj albo wybierz klienta."
-
-
-def _needs_queue(situation: Situation) -> str | None:
-    return None if situation.pane is Pane.QUEUE else "To działa w kolejce: naciśnij 2."
-
-
-def _needs_clients_or_queue(situation: Situation) -> str | None:
-    return None if situation.pane is not Pane.AUTHORIZATION else "To działa na listach: naciśnij 1 albo 2."
-
-
-def _open(situation: Situation) -> str | None:
-    if situation.pane is Pane.CLIENTS and situation.client is None:
-        return "Lista klientów jest pusta."
-    if situation.pane is Pane.QUEUE and not situation.states:
-        return "Kolejka jest pusta."
-    return _needs_clients_or_queue(situation)
-
-
-def _on_invoices(move: str, nothing: str) -> WhyDisabled:
-    """Works when the move is allowed from the state of at least one of the invoices."""
-    allowed = frozenset(INVOICE_MOVES[move])
-
-    def why(situation: Situation) -> str | None:
-        if situation.pane is not Pane.QUEUE:
-            return "Wybierz faktury w kolejce: naciśnij 2."
-        if not situation.states:
-            return "Kolejka jest pusta."
-        return None if any(situation.states.get(state) for state in allowed) else nothing
-
-    return why
-
-
-def _approve(situation: Situation) -> str | None:
-    if situation.pane is Pane.QUEUE:
-        return _on_invoices("approve", "Zatwierdza się tylko faktury, które czekają na zatwierdzenie.")(situation)
-    if situation.client is None:
-        return _needs_client(situation)
-    return None if situation.client.waiting else "Ten klient nie ma faktur do zatwierdzenia."
-
-
-def _recall(situation: Situation) -> str | None:
-    if situation.pane is Pane.QUEUE:
-        return _on_invoices("recall", "Cofnąć można tylko fakturę zatwierdzoną, zanim zacznie się wysyłać.")(situation)
-    if situation.client is None:
-        return _needs_client(situation)
-    return None if situation.client.moving else "Nic tego klienta nie czeka na wysłanie."
-
-
-def _on_authorization(move: str, nothing: str) -> WhyDisabled:
-    allowed = frozenset(AUTH_MOVES[move])
-
-    def why(situation: Situation) -> str | None:
-        if situation.client is None:
-            return _needs_client(situation)
-        return None if situation.client.status in allowed else nothing
-
-    return why
-
-
-def _start(situation: Situation) -> str | None:
-    if situation.client is not None and situation.client.status is AuthState.RUNNING:
-        return "Łączenie już trwa."
-    return _on_authorization("start", "Obsługa tego klienta jest zakończona.")(situation)
-
-
-def _check(situation: Situation) -> str | None:
-    if situation.client is not None and situation.client.status is AuthState.RUNNING:
-        return "Łączenie już trwa."
-    return _on_authorization("learn", "Ten klient nie ma jeszcze autoryzacji, którą można sprawdzić: naciśnij a.")(
-        situation
-    )
-
-
-def _revoke(situation: Situation) -> str | None:
-    if situation.client is not None and situation.client.status is AuthState.MISSING:
-        return "Ten klient nie ma autoryzacji."
-    return _on_authorization("revoke", "Obsługa tego klienta jest zakończona.")(situation)
-
-
-def _exercise(situation: Situation) -> str | None:
-    return None if situation.exercise else "Awarie wywołuje się tylko w ćwiczeniu (ksef-tui demo)."
-
-
 P, L, C, I = Scope.PROGRAM, Scope.LIST, Scope.CLIENT, Scope.INVOICES  # noqa: E741
 
 ACTIONS: tuple[Action, ...] = (
@@ -194,7 +55,7 @@ ACTIONS: tuple[Action, ...] = (
         "Szczegóły",
         "Na kliencie: jego faktury. Na fakturze: treść, przebieg i XML.",
         L,
-        applies=_open,
+        applies=why.open_row,
     ),
     Action("back", "escape", "Esc", "Wróć", "Odznacza, zdejmuje filtr, wraca do klientów. Zawsze bezpieczny.", L),
     Action(
@@ -205,7 +66,7 @@ ACTIONS: tuple[Action, ...] = (
         "Łączy klienta z KSeF: profilem biura albo tokenem KSeF.",
         C,
         act=Act.AUTH_START,
-        applies=_start,
+        applies=why.start,
     ),
     Action(
         "auth.check",
@@ -215,7 +76,7 @@ ACTIONS: tuple[Action, ...] = (
         "Sprawdza w KSeF, czy dostęp działa i jakie daje uprawnienia.",
         C,
         act=Act.AUTH_CHECK,
-        applies=_check,
+        applies=why.check,
     ),
     Action(
         "auth.cancel",
@@ -225,7 +86,7 @@ ACTIONS: tuple[Action, ...] = (
         "Przerywa łączenie, które trwa.",
         C,
         act=Act.AUTH_START,
-        applies=_on_authorization("cancel", "Żadne łączenie nie trwa."),
+        applies=why.on_authorization("cancel", "Żadne łączenie nie trwa."),
     ),
     Action(
         "auth.revoke",
@@ -236,7 +97,7 @@ ACTIONS: tuple[Action, ...] = (
         C,
         Danger.ASK,
         act=Act.AUTH_REVOKE,
-        applies=_revoke,
+        applies=why.revoke,
     ),
     Action(
         "invoice.import",
@@ -246,7 +107,7 @@ ACTIONS: tuple[Action, ...] = (
         "Wczytuje faktury XML wybranego klienta: plik, folder albo ZIP.",
         C,
         act=Act.INVOICE_IMPORT,
-        applies=_needs_client,
+        applies=why.needs_client,
     ),
     Action(
         "invoice.approve",
@@ -257,7 +118,7 @@ ACTIONS: tuple[Action, ...] = (
         I,
         Danger.ASK,
         act=Act.INVOICE_APPROVE,
-        applies=_approve,
+        applies=why.approve,
     ),
     Action(
         "invoice.recall",
@@ -267,7 +128,7 @@ ACTIONS: tuple[Action, ...] = (
         "Cofa zatwierdzenie, dopóki faktura nie zaczęła się wysyłać.",
         I,
         act=Act.INVOICE_RECALL,
-        applies=_recall,
+        applies=why.recall,
     ),
     Action(
         "invoice.hold",
@@ -277,7 +138,7 @@ ACTIONS: tuple[Action, ...] = (
         "Zatrzymuje fakturę, aż ktoś ją przywróci.",
         I,
         act=Act.INVOICE_HOLD,
-        applies=_on_invoices("hold", "Wstrzymać można fakturę do zatwierdzenia albo do wysłania."),
+        applies=why.on_invoices("hold", "Wstrzymać można fakturę do zatwierdzenia albo do wysłania."),
     ),
     Action(
         "invoice.release",
@@ -287,7 +148,7 @@ ACTIONS: tuple[Action, ...] = (
         "Przywraca fakturę wstrzymaną lub zablokowaną; wszystkie kontrole od nowa.",
         I,
         act=Act.INVOICE_RELEASE,
-        applies=_on_invoices("release", "Przywraca się faktury wstrzymane i zablokowane."),
+        applies=why.on_invoices("release", "Przywraca się faktury wstrzymane i zablokowane."),
     ),
     Action(
         "invoice.withdraw",
@@ -298,7 +159,9 @@ ACTIONS: tuple[Action, ...] = (
         I,
         Danger.ASK,
         act=Act.INVOICE_WITHDRAW,
-        applies=_on_invoices("withdraw", "Tej faktury nie można już wycofać. Wysłaną poprawia się fakturą korygującą."),
+        applies=why.on_invoices(
+            "withdraw", "Tej faktury nie można już wycofać. Wysłaną poprawia się fakturą korygującą."
+        ),
     ),
     Action(
         "invoice.retry",
@@ -308,7 +171,7 @@ ACTIONS: tuple[Action, ...] = (
         "Odrzuconą z przyczyn technicznych kieruje ponownie do zatwierdzenia.",
         I,
         act=Act.INVOICE_RETRY,
-        applies=_on_invoices("retry", "Ponawia się faktury odrzucone przez KSeF."),
+        applies=why.on_invoices("retry", "Ponawia się faktury odrzucone przez KSeF."),
     ),
     Action("client.add", "n", "n", "Nowy klient", "Dodaje klienta: NIP i nazwa.", P, act=Act.CLIENT_ADD),
     Action(
@@ -327,10 +190,16 @@ ACTIONS: tuple[Action, ...] = (
         "Filtruj",
         "Zawęża listę w trakcie pisania; Esc zdejmuje filtr.",
         L,
-        applies=_needs_clients_or_queue,
+        applies=why.needs_clients_or_queue,
     ),
     Action(
-        "list.state", "s", "s", "Stan", "Pokazuje w kolejce tylko faktury w wybranym stanie.", L, applies=_needs_queue
+        "list.state",
+        "s",
+        "s",
+        "Stan",
+        "Pokazuje w kolejce tylko faktury w wybranym stanie.",
+        L,
+        applies=why.needs_queue,
     ),
     Action("list.mine", "m", "m", "Moi / wszyscy", "Klienci: tylko moi albo wszyscy.", L),
     Action(
@@ -340,7 +209,7 @@ ACTIONS: tuple[Action, ...] = (
         "Zaznacz",
         "Zaznacza fakturę; czynności działają na zaznaczone.",
         L,
-        applies=_needs_queue,
+        applies=why.needs_queue,
     ),
     Action(
         "mark.range",
@@ -349,7 +218,7 @@ ACTIONS: tuple[Action, ...] = (
         "Zaznacz zakres",
         "Zaznacza od tego miejsca; drugie v kończy zakres.",
         L,
-        applies=_needs_queue,
+        applies=why.needs_queue,
     ),
     Action(
         "mark.all",
@@ -358,13 +227,19 @@ ACTIONS: tuple[Action, ...] = (
         "Zaznacz wszystkie",
         "Zaznacza wszystkie pokazane faktury.",
         L,
-        applies=_needs_queue,
+        applies=why.needs_queue,
     ),
     Action(
         "search", "ctrl+f", "Ctrl+F", "Szukaj", "Szuka wszędzie: klient, NIP, numer faktury, nabywca, numer KSeF.", P
     ),
     Action(
-        "exercise.troubles", "f9", "F9", "Awaria", "W ćwiczeniu: włącza i wyłącza kłopoty z KSeF.", P, applies=_exercise
+        "exercise.troubles",
+        "f9",
+        "F9",
+        "Awaria",
+        "W ćwiczeniu: włącza i wyłącza kłopoty z KSeF.",
+        P,
+        applies=why.exercise,
     ),
     Action("palette", "ctrl+p", "Ctrl+P", "Czynności", "Wszystkie czynności na jednej liście, z wyszukiwaniem.", P),
     Action("help", "f1", "F1", "Pomoc", "Klawisze i znaczenie znaków (także ?).", P),

@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.widget import Widget
 
-from ksef_tui.domain.actions import ClientFacts, Situation
+from ksef_tui.domain.situations import ClientFacts, Situation
 from ksef_tui.services import client_views
 from ksef_tui.services.views import AuthorizationView
 from ksef_tui.tui import describe, present

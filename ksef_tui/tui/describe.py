@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
-from ksef_tui.domain.actions import ACTIONS, BY_ID, FOOTERS, SCOPE_TITLES, Pane, Situation
+from ksef_tui.domain.actions import ACTIONS, BY_ID, FOOTERS, SCOPE_TITLES
 from ksef_tui.domain.authorizations import AUTH_BADGES, METHOD_LABELS, STEP_LABELS, AuthState
 from ksef_tui.domain.invoices import INVOICE_BADGES, INVOICE_MOVES, InvoiceState, UpoState
+from ksef_tui.domain.situations import Pane, Situation
 from ksef_tui.domain.text import count_of
 from ksef_tui.tui.present import Line, Look, Span, clean, cut, day, fit, grouped, moment, money, short_name, wrap
 

@@ -16,7 +16,8 @@ from textual.signal import Signal
 from textual.timer import Timer
 from textual.widgets import Input
 
-from ksef_tui.domain.actions import ACTIONS, BY_ID, ClientFacts, Pane, Situation
+from ksef_tui.domain.actions import ACTIONS, BY_ID
+from ksef_tui.domain.situations import ClientFacts, Pane, Situation
 from ksef_tui.services import views
 from ksef_tui.services.views import HeaderView
 from ksef_tui.tui import describe, present

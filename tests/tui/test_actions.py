@@ -6,19 +6,11 @@ import itertools
 
 import pytest
 
-from ksef_tui.domain.actions import (
-    ACTIONS,
-    BY_ID,
-    FOOTERS,
-    ClientFacts,
-    Danger,
-    Pane,
-    Situation,
-    markdown_table,
-)
+from ksef_tui.domain.actions import ACTIONS, BY_ID, FOOTERS, markdown_table
 from ksef_tui.domain.authorizations import AuthState
 from ksef_tui.domain.invoices import INVOICE_MOVES, InvoiceState
 from ksef_tui.domain.roles import Role
+from ksef_tui.domain.situations import ClientFacts, Danger, Pane, Situation
 from ksef_tui.services.client_views import _next_actions
 from ksef_tui.tui.describe import footer
 from ksef_tui.tui.present import width_of

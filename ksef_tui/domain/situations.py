@@ -1,0 +1,148 @@
+"""Where a person stands on the screen, and why a key does nothing there: one Polish sentence each (design §9)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from ksef_tui.domain.authorizations import AUTH_MOVES, AuthState
+from ksef_tui.domain.invoices import INVOICE_MOVES, InvoiceState
+from ksef_tui.domain.roles import Role
+
+
+class Danger(StrEnum):
+    """How hard it is to do by mistake: `none` is done at once, `ask` asks first, `typed` wants the count typed."""
+
+    NONE = "none"
+    ASK = "ask"
+    TYPED = "typed"
+
+
+class Scope(StrEnum):
+    """What an action works on."""
+
+    PROGRAM = "program"
+    LIST = "list"
+    CLIENT = "client"  # the selected client
+    INVOICES = "invoices"  # marked invoices, else the one under the cursor, else (where it makes sense) the client's
+
+
+class Pane(StrEnum):
+    """The three panes, in the order of their digits."""
+
+    CLIENTS = "clients"
+    QUEUE = "queue"
+    AUTHORIZATION = "authorization"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientFacts:
+    """What decides about the selected client."""
+
+    id: int
+    name: str
+    status: AuthState
+    waiting: int
+    moving: int
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Where the person stands: who, in which pane, on what. `states` counts the invoices an action would work on."""
+
+    role: Role
+    pane: Pane
+    client: ClientFacts | None = None
+    states: Mapping[InvoiceState, int] = field(default_factory=dict)
+    marked: int = 0
+    exercise: bool = False
+    real: bool = False  # an environment where identities are real: mass acts ask for the count
+
+
+WhyDisabled = Callable[[Situation], str | None]
+
+
+def needs_client(situation: Situation) -> str | None:
+    return None if situation.client is not None else "Najpierw dodaj albo wybierz klienta."
+
+
+def needs_queue(situation: Situation) -> str | None:
+    return None if situation.pane is Pane.QUEUE else "To działa w kolejce: naciśnij 2."
+
+
+def needs_clients_or_queue(situation: Situation) -> str | None:
+    return None if situation.pane is not Pane.AUTHORIZATION else "To działa na listach: naciśnij 1 albo 2."
+
+
+def open_row(situation: Situation) -> str | None:
+    if situation.pane is Pane.CLIENTS and situation.client is None:
+        return "Lista klientów jest pusta."
+    if situation.pane is Pane.QUEUE and not situation.states:
+        return "Kolejka jest pusta."
+    return needs_clients_or_queue(situation)
+
+
+def on_invoices(move: str, nothing: str) -> WhyDisabled:
+    """Works when the move is allowed from the state of at least one of the invoices."""
+    allowed = frozenset(INVOICE_MOVES[move])
+
+    def why(situation: Situation) -> str | None:
+        if situation.pane is not Pane.QUEUE:
+            return "Wybierz faktury w kolejce: naciśnij 2."
+        if not situation.states:
+            return "Kolejka jest pusta."
+        return None if any(situation.states.get(state) for state in allowed) else nothing
+
+    return why
+
+
+def approve(situation: Situation) -> str | None:
+    if situation.pane is Pane.QUEUE:
+        return on_invoices("approve", "Zatwierdza się tylko faktury, które czekają na zatwierdzenie.")(situation)
+    if situation.client is None:
+        return needs_client(situation)
+    return None if situation.client.waiting else "Ten klient nie ma faktur do zatwierdzenia."
+
+
+def recall(situation: Situation) -> str | None:
+    if situation.pane is Pane.QUEUE:
+        return on_invoices("recall", "Cofnąć można tylko fakturę zatwierdzoną, zanim zacznie się wysyłać.")(situation)
+    if situation.client is None:
+        return needs_client(situation)
+    return None if situation.client.moving else "Nic tego klienta nie czeka na wysłanie."
+
+
+def on_authorization(move: str, nothing: str) -> WhyDisabled:
+    allowed = frozenset(AUTH_MOVES[move])
+
+    def why(situation: Situation) -> str | None:
+        if situation.client is None:
+            return needs_client(situation)
+        return None if situation.client.status in allowed else nothing
+
+    return why
+
+
+def start(situation: Situation) -> str | None:
+    if situation.client is not None and situation.client.status is AuthState.RUNNING:
+        return "Łączenie już trwa."
+    return on_authorization("start", "Obsługa tego klienta jest zakończona.")(situation)
+
+
+def check(situation: Situation) -> str | None:
+    if situation.client is not None and situation.client.status is AuthState.RUNNING:
+        return "Łączenie już trwa."
+    return on_authorization("learn", "Ten klient nie ma jeszcze autoryzacji, którą można sprawdzić: naciśnij a.")(
+        situation
+    )
+
+
+def revoke(situation: Situation) -> str | None:
+    if situation.client is not None and situation.client.status is AuthState.MISSING:
+        return "Ten klient nie ma autoryzacji."
+    return on_authorization("revoke", "Obsługa tego klienta jest zakończona.")(situation)
+
+
+def exercise(situation: Situation) -> str | None:
+    return None if situation.exercise else "Awarie wywołuje się tylko w ćwiczeniu (ksef-tui demo)."
