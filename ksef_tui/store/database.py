@@ -10,7 +10,7 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,7 @@ class Database:
         self._local = threading.local()
         self._all: list[sqlite3.Connection] = []
         self._all_lock = threading.Lock()
+        self.before_commit: Callable[[sqlite3.Connection], None] | None = None
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -79,11 +80,18 @@ class Database:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
+                if self.before_commit is not None:
+                    self._mend_stale(connection, self.before_commit)
                 connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+
+    def _mend_stale(self, connection: sqlite3.Connection, mend: Callable[[sqlite3.Connection], None]) -> None:
+        """Nothing is committed that was sealed by a data key which is no longer the office's (`store.sealed`)."""
+        if connection.execute("SELECT EXISTS (SELECT 1 FROM stale_seal)").fetchone()[0]:
+            mend(connection)
 
     def rows(self, sql: str, args: Sequence[Any] | dict[str, Any] = ()) -> list[sqlite3.Row]:
         """All rows of a query; no cursor stays open."""
@@ -174,6 +182,8 @@ def _bring_up_to_date(database: Database) -> None:
         return
     import sqlite_utils  # late: 80 ms that only a changed schema needs
 
+    from ksef_tui.store.sealed import triggers
+
     migrations = sqlite_utils.Migrations("ksef_tui")
     for name, statements in STEPS:
         migrations(name=name)(_step(statements))
@@ -183,6 +193,8 @@ def _bring_up_to_date(database: Database) -> None:
         connection.execute("BEGIN EXCLUSIVE")
         try:
             migrations.apply(sqlite_utils.Database(connection))
+            for statement in triggers():
+                connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {len(STEPS)}")
             connection.execute("COMMIT")
         except BaseException:

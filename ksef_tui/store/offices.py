@@ -26,12 +26,19 @@ def insert_office(
     nip: str,
     name: str,
     secrets: str,
+    seal_header: bytes = b"\x01",
 ) -> None:
     """Make the office; sqlite3.IntegrityError when there is one."""
     connection.execute(
-        "INSERT INTO office (id, office_id, environment, api_url, nip, name, secrets, created_at) VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
-        (office_id, environment, api_url, nip, name, secrets, to_text(now)),
+        "INSERT INTO office (id, office_id, environment, api_url, nip, name, secrets, seal_header, created_at) "
+        "VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (office_id, environment, api_url, nip, name, secrets, seal_header, to_text(now)),
     )
+
+
+def set_secrets(connection: sqlite3.Connection, secrets: str) -> None:
+    """Where the office's data key is kept from now on: file, passphrase or system."""
+    connection.execute("UPDATE office SET secrets = ?", (secrets,))
 
 
 def set_api_url(connection: sqlite3.Connection, api_url: str) -> None:

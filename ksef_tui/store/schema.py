@@ -287,10 +287,20 @@ _SIGNATURES = [
     ) STRICT""",
 ]
 
+# Which data key is in force (the first bytes of what it seals), and what was stored under another (`store.sealed`).
+_VAULT = [
+    "ALTER TABLE office ADD COLUMN seal_header BLOB NOT NULL DEFAULT x'01'",
+    """CREATE TABLE stale_seal (
+        table_name TEXT NOT NULL, column_name TEXT NOT NULL, row_id INTEGER NOT NULL,
+        PRIMARY KEY (table_name, column_name, row_id)
+    ) STRICT, WITHOUT ROWID""",
+]
+
 # (name, statements), in order; the number of a step is its place, counted from 1.
 STEPS: list[tuple[str, list[str]]] = [
     ("office", [*_OFFICE, *_feed("client"), *_feed("authorization")]),
     ("invoices", [*_INVOICES, *_feed("invoice")]),
     ("records", _RECORDS),
     ("signatures", _SIGNATURES),
+    ("vault", _VAULT),
 ]
