@@ -11,9 +11,8 @@ import ksef_tui
 from ksef_tui.store import sealed
 from ksef_tui.store.database import Database, open_database
 
-SOURCES = [
-    p for p in Path(ksef_tui.__file__).parent.rglob("*.py") if "sandbox" not in p.parts and "vault" not in p.parts
-]
+HERE = Path(ksef_tui.__file__).parent
+SOURCES = [p for p in HERE.rglob("*.py") if p.relative_to(HERE).parts[0] not in ("sandbox", "vault")]
 RESEALING = {"vaulting.py", "sealing.py"}  # what seals anew takes the kind from the list itself
 
 
