@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 MIN_RSA = 2048
 MIN_EC = 256
 
+# The ministry's certification centre names itself; so does the sandbox's.
+_KSEF_ISSUER = re.compile(r"KSeF|CCK\b|Ministerstwo Finans", re.IGNORECASE)
 _PEM_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 _PEM_KEY = re.compile(rb"-----BEGIN (RSA |EC |ENCRYPTED )?PRIVATE KEY-----")
 _PEM_KEY_BLOCK = re.compile(
@@ -56,6 +58,13 @@ class CertificateFacts:
     valid_to: datetime
     is_seal: bool
     issuer: str
+    by_ksef: bool  # issued by KSeF: it can be renewed and revoked there
+    offline: bool  # only for QR codes of offline invoices, never to log in (facts §6)
+
+    @property
+    def kind(self) -> str:
+        """`ksef`, `seal` or `person`."""
+        return "ksef" if self.by_ksef else "seal" if self.is_seal else "person"
 
 
 def load(
@@ -90,12 +99,15 @@ def describe(certificate: x509.Certificate) -> CertificateFacts:
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.x509.oid import NameOID
 
-    kind, value, seal = _subject(certificate)
+    kind, value, seal = subject_of(certificate.subject)
+    by_ksef = certificate.issuer != certificate.subject and bool(
+        _KSEF_ISSUER.search(certificate.issuer.rfc4514_string())
+    )
     fingerprint = certificate.fingerprint(SHA256()).hex().upper()
     return CertificateFacts(
         subject_type=kind or "Fingerprint",
         subject_value=value or fingerprint,
-        common_name=_attribute(certificate, NameOID.COMMON_NAME),
+        common_name=_attribute(certificate.subject, NameOID.COMMON_NAME),
         serial=f"{certificate.serial_number:X}".zfill(16),
         fingerprint=fingerprint,
         key_kind=_key_kind(certificate),
@@ -103,6 +115,8 @@ def describe(certificate: x509.Certificate) -> CertificateFacts:
         valid_to=certificate.not_valid_after_utc,
         is_seal=seal,
         issuer=certificate.issuer.rfc4514_string(),
+        by_ksef=by_ksef,
+        offline=by_ksef and _is_offline(certificate),
     )
 
 
@@ -128,6 +142,34 @@ def private_key_bytes(identity: LoadedIdentity) -> Secret:
 def key_from_bytes(data: Secret) -> PrivateKey:
     """The private key that `private_key_bytes` gave; raises Problem("bad_key")."""
     return _key(data.reveal(), None)
+
+
+def prove(certificate: bytes, key: Secret) -> bytes:
+    """A signature that only the owner of the key can make, over the certificate's fingerprint (F34).
+
+    Raises Problem: bad_key, or key_mismatch when the certificate does not verify it.
+    """
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric import ec, padding
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+    from cryptography.hazmat.primitives.hashes import SHA256
+
+    _rich_traceback_omit = True
+    holder, public = key_from_bytes(key), certificate_from_bytes(certificate)
+    text = b"ksef-tui: " + public.fingerprint(SHA256())
+    known = public.public_key()
+    try:
+        if isinstance(holder, RSAPrivateKey) and isinstance(known, RSAPublicKey):
+            proof = holder.sign(text, padding.PKCS1v15(), SHA256())
+            known.verify(proof, text, padding.PKCS1v15(), SHA256())
+            return proof
+        if isinstance(holder, ec.EllipticCurvePrivateKey) and isinstance(known, ec.EllipticCurvePublicKey):
+            proof = holder.sign(text, ec.ECDSA(SHA256()))
+            known.verify(proof, text, ec.ECDSA(SHA256()))
+            return proof
+    except InvalidSignature:
+        pass
+    raise Problem("key_mismatch", "Klucz prywatny nie pasuje do tego certyfikatu.")
 
 
 # ---- reading files
@@ -262,18 +304,18 @@ def _check_validity(certificate: x509.Certificate, now: datetime) -> None:
 # ---- what a certificate says
 
 
-def _attribute(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> str:
-    found = certificate.subject.get_attributes_for_oid(oid)
+def _attribute(subject: x509.Name, oid: x509.ObjectIdentifier) -> str:
+    found = subject.get_attributes_for_oid(oid)
     return str(found[0].value) if found else ""
 
 
-def _subject(certificate: x509.Certificate) -> tuple[str, str, bool]:
-    """Type and value of the identifier in the subject and whether it is a seal; empty when it names nobody."""
+def subject_of(subject: x509.Name) -> tuple[str, str, bool]:
+    """Type and value of the identifier in a subject and whether it is a seal's; empty when it names nobody."""
     from cryptography.x509.oid import NameOID
 
-    person = bool(_attribute(certificate, NameOID.GIVEN_NAME) or _attribute(certificate, NameOID.SURNAME))
-    serial = _attribute(certificate, NameOID.SERIAL_NUMBER)
-    organization = re.search(r"VATPL.*?(\d{10})", _attribute(certificate, NameOID.ORGANIZATION_IDENTIFIER))
+    person = bool(_attribute(subject, NameOID.GIVEN_NAME) or _attribute(subject, NameOID.SURNAME))
+    serial = _attribute(subject, NameOID.SERIAL_NUMBER)
+    organization = re.search(r"VATPL.*?(\d{10})", _attribute(subject, NameOID.ORGANIZATION_IDENTIFIER))
     if organization and not person:
         return "Nip", organization[1], True
     pesel = re.search(r"(?:PNOPL|PESEL).*?(\d{11})", serial)
@@ -283,6 +325,17 @@ def _subject(certificate: x509.Certificate) -> tuple[str, str, bool]:
     if nip:
         return "Nip", nip[1], False
     return "", "", False
+
+
+def _is_offline(certificate: x509.Certificate) -> bool:
+    """Whether it may not sign a login: no digitalSignature among its uses."""
+    from cryptography import x509
+
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound:
+        return False
+    return not usage.digital_signature
 
 
 def _key_kind(certificate: x509.Certificate) -> str:

@@ -36,6 +36,16 @@ class SessionCode:
     frees_invoices: bool
 
 
+@dataclass(frozen=True, slots=True)
+class EnrolmentCode:
+    """A status of an order for a certificate. `terminal`: it will not change."""
+
+    code: int
+    sentence: str
+    what_to_do: str
+    terminal: bool
+
+
 _WAIT = "Czekaj – niczego nie wysyłaj ponownie."
 
 _INVOICE = {
@@ -130,6 +140,37 @@ _SESSION = {
     )
 }
 
+_ENROLMENT = {
+    row.code: row
+    for row in (
+        EnrolmentCode(100, "KSeF przyjął wniosek i wystawia certyfikat.", "Czekaj.", False),
+        EnrolmentCode(200, "Certyfikat jest wystawiony.", "Nic.", True),
+        EnrolmentCode(
+            400,
+            "KSeF odrzucił wniosek o certyfikat.",
+            "Sprawdź limity certyfikatów, odwołaj zbędny i zamów jeszcze raz.",
+            True,
+        ),
+        EnrolmentCode(500, "Nieznany błąd po stronie KSeF.", "Zamów później jeszcze raz.", True),
+        EnrolmentCode(550, "KSeF anulował wniosek z przyczyn wewnętrznych.", "Zamów jeszcze raz.", True),
+    )
+}
+
+# Refusals of the certificate calls (facts §6), each with what to do.
+_CERTIFICATE_REFUSALS = {
+    25001: "Po zalogowaniu tokenem KSeF nie ma danych do wniosku – zaloguj biuro certyfikatem albo podpisem.",
+    25002: "Po zalogowaniu tokenem KSeF nie można zamówić certyfikatu – zaloguj biuro certyfikatem albo podpisem.",
+    25003: "Dane we wniosku różnią się od danych zalogowanego – zamów certyfikat jeszcze raz.",
+    25004: "KSeF nie odczytał wniosku o certyfikat – zamów certyfikat jeszcze raz.",
+    25005: "KSeF nie zna tego wniosku o certyfikat – zamów certyfikat jeszcze raz.",
+    25006: "Limit wniosków o certyfikaty jest wyczerpany – KSeF nie przyjmie już żadnego.",
+    25007: "Limit posiadanych certyfikatów jest wyczerpany – odwołaj certyfikat, który nie jest potrzebny.",
+    25008: "KSeF nie zna tego certyfikatu – nie on go wystawił.",
+    25009: "Ten certyfikat był już odwołany, zablokowany albo wygasł.",
+    25010: "KSeF nie przyjął rodzaju klucza – zamów certyfikat jeszcze raz.",
+    25011: "KSeF nie przyjął podpisu wniosku – zamów certyfikat jeszcze raz.",
+}
+
 
 def invoice_code(code: int) -> InvoiceCode:
     """What a status of an invoice means. An unknown one below 200 runs, from 400 on it failed; it is never resent."""
@@ -153,6 +194,19 @@ def session_code(code: int) -> SessionCode:
     if known is not None:
         return known
     return SessionCode(code, f"KSeF podał nieznany stan sesji ({code}).", code >= 400, False)
+
+
+def enrolment_code(code: int) -> EnrolmentCode:
+    """What a status of an order for a certificate means."""
+    known = _ENROLMENT.get(code)
+    if known is not None:
+        return known
+    return EnrolmentCode(code, f"KSeF podał nieznany stan wniosku ({code}).", _unknown_advice(code), code >= 400)
+
+
+def certificate_refusal(code: int | None) -> str | None:
+    """Why KSeF refuses something about a certificate, and what to do; None for a code of another kind."""
+    return None if code is None else _CERTIFICATE_REFUSALS.get(code)
 
 
 def _unknown_advice(code: int) -> str:

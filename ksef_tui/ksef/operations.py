@@ -86,6 +86,24 @@ TOKEN_STATUS = Operation("token.status", "GET", "/tokens/{reference}", "other", 
 RATE_LIMITS = Operation("limits.rates", "GET", "/rate-limits", "other", "limity żądań", True)
 CONTEXT_LIMITS = Operation("limits.context", "GET", "/limits/context", "other", "limity faktur", True)
 
+CERTIFICATE_LIMITS = Operation(
+    "certificate.limits", "GET", "/certificates/limits", "other", "limity certyfikatów", True
+)
+ENROLMENT_DATA = Operation(
+    "certificate.data", "GET", "/certificates/enrollments/data", "other", "dane do wniosku o certyfikat", True
+)
+ENROL = Operation("certificate.enrol", "POST", "/certificates/enrollments", "other", "wniosek o certyfikat", False)
+ENROLMENT_STATUS = Operation(
+    "certificate.status", "GET", "/certificates/enrollments/{reference}", "other", "stan wniosku o certyfikat", True
+)
+COLLECT_CERTIFICATE = Operation(
+    "certificate.collect", "POST", "/certificates/retrieve", "other", "odbiór certyfikatu", True
+)
+CERTIFICATES = Operation("certificate.list", "POST", "/certificates/query", "other", "lista certyfikatów", True)
+REVOKE_CERTIFICATE = Operation(
+    "certificate.revoke", "POST", "/certificates/{reference}/revoke", "other", "odwołanie certyfikatu", True
+)
+
 OPERATIONS: dict[str, Operation] = {
     operation.code: operation for operation in tuple(globals().values()) if isinstance(operation, Operation)
 }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
+from dataclasses import dataclass
+from datetime import datetime
 
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Act, Operator, require
@@ -14,57 +16,150 @@ from ksef_tui.store import offices
 from ksef_tui.store.records import audit
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is in the files of an identity: shown before it is kept."""
+
+    subject_type: str  # Nip, Pesel, Fingerprint
+    subject_value: str
+    name: str
+    kind: str  # ksef, seal, person
+    issuer: str
+    serial: str
+    fingerprint: str  # SHA-256 of the certificate, hex
+    key_kind: str
+    valid_from: datetime
+    valid_to: datetime
+    personal_to: str  # the operator's login whose own profile it becomes; empty: the office's
+
+
+def inspect(
+    office: Office, operator: Operator, certificate: bytes, key: bytes | None, password: Secret | None
+) -> Found:
+    """What these files hold, tested as `add` tests it; nothing is kept. Raises the Problems of `add`."""
+    require(operator, Act.IDENTITY_ADD, None)
+    found, _, _ = _examined(office, operator, certificate, key, password)
+    return found
+
+
 def add(
     office: Office, operator: Operator, label: str, certificate: bytes, key: bytes | None, password: Secret | None
 ) -> int:
     """A new identity from the bytes of its files (PEM, DER, PKCS#12, encrypted `.key`); its id.
 
-    Raises Problem: another company's certificate (design §1, F31), label taken, unreadable file, wrong password,
-    key of another certificate, expired certificate.
+    Raises Problem: another company's certificate (design §1, F31), one that is only for QR codes, label taken,
+    unreadable file, wrong password, key of another certificate, expired certificate.
     """
-    from ksef_tui.ksef import certificates  # late: x509 costs 50 ms
-
     require(operator, Act.IDENTITY_ADD, None)
     label, now = checked_name(label), office.clock()
     if offices.identity_by_label(office.db, label) is not None:
         raise Problem("label_taken", f"Profil o nazwie {label} już jest.")
-    loaded = certificates.load(certificate, key, password, now=now)
-    facts = certificates.describe(loaded.certificate)
-    if facts.subject_type == "Nip" and facts.subject_value != office.nip:
+    found, document, plain = _examined(office, operator, certificate, key, password)
+    with office.db.write() as connection:
+        identity_id = keep(
+            office, connection, now, label, found, document, plain,
+            operator_id=operator.id if found.personal_to else None,
+        )  # fmt: skip
+        audit(connection, now, operator, Act.IDENTITY_ADD, label=label, fingerprint=found.fingerprint)
+    return identity_id
+
+
+def keep(
+    office: Office,
+    connection: sqlite3.Connection,
+    now: datetime,
+    label: str,
+    found: Found,
+    certificate: bytes,
+    key: Secret,
+    *,
+    operator_id: int | None,
+) -> int:
+    """Seal the key, prove that it opens and signs for this certificate (F34), write both down; the identity's id.
+
+    Raises Problem("label_taken") and those of `certificates.prove`.
+    """
+    from ksef_tui.ksef import certificates
+
+    _rich_traceback_omit = True
+    seal_row = secrets.token_hex(8)
+    sealed = office.sealer.seal(key, client=office.nip, kind="private_key", row=seal_row)
+    kept = office.sealer.open(sealed, client=office.nip, kind="private_key", row=seal_row)
+    try:
+        return offices.insert_identity(
+            connection,
+            now,
+            {
+                "label": label,
+                "operator_id": operator_id,
+                "subject_type": found.subject_type,
+                "subject_value": found.subject_value,
+                "common_name": found.name,
+                "serial": found.serial,
+                "fingerprint": found.fingerprint,
+                "key_kind": found.key_kind,
+                "valid_from": to_text(found.valid_from),
+                "valid_to": to_text(found.valid_to),
+                "certificate": certificate,
+                "seal_row": seal_row,
+                "sealed_key": sealed,
+                "kind": found.kind,
+                "proof": certificates.prove(certificate, kept),
+            },
+        )
+    except sqlite3.IntegrityError:
+        raise Problem("label_taken", f"Profil o nazwie {label} już jest.") from None
+
+
+def _examined(
+    office: Office, operator: Operator, certificate: bytes, key: bytes | None, password: Secret | None
+) -> tuple[Found, bytes, Secret]:
+    """What the files hold, the certificate as DER and its key, plain."""
+    from ksef_tui.ksef import certificates  # late: x509 costs 50 ms
+
+    _rich_traceback_omit = True
+    loaded = certificates.load(certificate, key, password, now=office.clock())
+    document, plain = certificates.certificate_bytes(loaded), certificates.private_key_bytes(loaded)
+    found, offline = found_in(document, personal_to=operator.login)
+    refuse_foreign(office, found.subject_type, found.subject_value)
+    if offline:
+        raise Problem(
+            "offline_certificate",
+            "To certyfikat KSeF typu Offline: służy tylko do kodów QR na fakturach, zalogować się nim nie można.",
+        )
+    certificates.prove(document, plain)
+    return found, document, plain
+
+
+def found_in(certificate: bytes, *, personal_to: str) -> tuple[Found, bool]:
+    """What a certificate (DER) says, and whether it is only for QR codes; `personal_to`: whose it is if a person's."""
+    from ksef_tui.ksef import certificates
+
+    facts = certificates.describe(certificates.certificate_from_bytes(certificate))
+    found = Found(
+        subject_type=facts.subject_type,
+        subject_value=facts.subject_value,
+        name=facts.common_name,
+        kind=facts.kind,
+        issuer=facts.issuer,
+        serial=facts.serial,
+        fingerprint=facts.fingerprint,
+        key_kind=facts.key_kind,
+        valid_from=facts.valid_from,
+        valid_to=facts.valid_to,
+        personal_to=personal_to if facts.subject_type == "Pesel" else "",
+    )
+    return found, facts.offline
+
+
+def refuse_foreign(office: Office, subject_type: str, subject_value: str) -> None:
+    """Raises Problem("foreign_certificate"): the office signs with its own certificate only (design §1, F31)."""
+    if subject_type == "Nip" and subject_value != office.nip:
         raise Problem(
             "foreign_certificate",
-            f"To certyfikat firmy o NIP {facts.subject_value}, a nie biura (NIP {office.nip}). Biuro loguje się tylko "
+            f"To certyfikat firmy o NIP {subject_value}, a nie biura (NIP {office.nip}). Biuro loguje się tylko "
             "własnym certyfikatem; klient nadaje mu uprawnienia w KSeF.",
         )
-    seal_row = secrets.token_hex(8)
-    sealed = office.sealer.seal(
-        certificates.private_key_bytes(loaded), client=office.nip, kind="private_key", row=seal_row
-    )
-    with office.db.write() as connection:
-        try:
-            identity_id = offices.insert_identity(
-                connection,
-                now,
-                {
-                    "label": label,
-                    "operator_id": operator.id if facts.subject_type == "Pesel" else None,
-                    "subject_type": facts.subject_type,
-                    "subject_value": facts.subject_value,
-                    "common_name": facts.common_name,
-                    "serial": facts.serial,
-                    "fingerprint": facts.fingerprint,
-                    "key_kind": facts.key_kind,
-                    "valid_from": to_text(facts.valid_from),
-                    "valid_to": to_text(facts.valid_to),
-                    "certificate": certificates.certificate_bytes(loaded),
-                    "seal_row": seal_row,
-                    "sealed_key": sealed,
-                },
-            )
-        except sqlite3.IntegrityError:
-            raise Problem("label_taken", f"Profil o nazwie {label} już jest.") from None
-        audit(connection, now, operator, Act.IDENTITY_ADD, label=label, fingerprint=facts.fingerprint)
-    return identity_id
 
 
 def remove(office: Office, operator: Operator, label: str) -> None:

@@ -118,11 +118,11 @@ def insert_identity(connection: sqlite3.Connection, now: datetime, values: dict[
     """A new identity's id; sqlite3.IntegrityError when the label is taken."""
     names = (
         "label", "operator_id", "subject_type", "subject_value", "common_name", "serial", "fingerprint",
-        "key_kind", "valid_from", "valid_to", "certificate", "seal_row", "sealed_key",
+        "key_kind", "valid_from", "valid_to", "certificate", "seal_row", "sealed_key", "kind", "proof",
     )  # fmt: skip
     cursor = connection.execute(
         f"INSERT INTO identity ({', '.join(names)}, created_at) VALUES ({', '.join(':' + n for n in names)}, :created_at)",
-        {**values, "created_at": to_text(now)},
+        {"kind": "", "proof": None, **values, "created_at": to_text(now)},
     )
     return int(cursor.lastrowid or 0)
 
@@ -145,3 +145,13 @@ def identity_by_label(db: Database, label: str) -> sqlite3.Row | None:
 def remove_identity(connection: sqlite3.Connection, now: datetime, identity_id: int) -> None:
     """Take an identity out of use; its sealed key is destroyed."""
     connection.execute("UPDATE identity SET removed_at = ?, sealed_key = x'' WHERE id = ?", (to_text(now), identity_id))
+
+
+def replace_identity(connection: sqlite3.Connection, old_id: int, new_id: int | None, old_label: str) -> None:
+    """The old identity gives its label away and is replaced by the new one, when there is one."""
+    connection.execute("UPDATE identity SET label = ?, replaced_by = ? WHERE id = ?", (old_label, new_id, old_id))
+
+
+def revoke_identity(connection: sqlite3.Connection, now: datetime, identity_id: int) -> None:
+    """KSeF does not know this identity's certificate any more: nothing is signed with it."""
+    connection.execute("UPDATE identity SET revoked_at = ? WHERE id = ?", (to_text(now), identity_id))

@@ -294,6 +294,52 @@ _VAULT = [
         table_name TEXT NOT NULL, column_name TEXT NOT NULL, row_id INTEGER NOT NULL,
         PRIMARY KEY (table_name, column_name, row_id)
     ) STRICT, WITHOUT ROWID""",
+# KSeF certificates: what is known of each identity, and orders and revocations with how far they have come.
+_CERTIFICATES = [
+    "ALTER TABLE identity ADD COLUMN kind TEXT NOT NULL DEFAULT '' CHECK (kind IN ('', 'seal', 'person', 'ksef'))",
+    "ALTER TABLE identity ADD COLUMN proof BLOB",
+    "ALTER TABLE identity ADD COLUMN replaced_by INTEGER REFERENCES identity(id)",
+    "ALTER TABLE identity ADD COLUMN revoked_at TEXT",
+    """CREATE TABLE enrolment (
+        id INTEGER PRIMARY KEY,
+        client_id INTEGER NOT NULL REFERENCES client(id),
+        operator_id INTEGER REFERENCES operator(id),
+        renews INTEGER REFERENCES identity(id),
+        name TEXT NOT NULL,
+        label TEXT NOT NULL,
+        type TEXT NOT NULL CHECK (type IN ('Authentication', 'Offline')),
+        state TEXT NOT NULL CHECK (state IN ('asked', 'ready', 'sending', 'waiting', 'issued', 'done', 'failed')),
+        reason_code TEXT NOT NULL DEFAULT '',
+        reason TEXT NOT NULL DEFAULT '',
+        subject_type TEXT NOT NULL DEFAULT '',
+        subject_value TEXT NOT NULL DEFAULT '',
+        seal_row TEXT NOT NULL DEFAULT '',
+        sealed_key BLOB,
+        request BLOB,
+        left_before INTEGER,
+        submitted_at TEXT,
+        reference TEXT NOT NULL DEFAULT '',
+        serial TEXT NOT NULL DEFAULT '',
+        certificate BLOB,
+        valid_to TEXT,
+        identity_id INTEGER REFERENCES identity(id),
+        created_at TEXT NOT NULL,
+        changed_at TEXT NOT NULL
+    ) STRICT""",
+    "CREATE UNIQUE INDEX enrolment_label ON enrolment (label) WHERE state NOT IN ('done', 'failed')",
+    """CREATE TABLE revocation (
+        id INTEGER PRIMARY KEY,
+        client_id INTEGER NOT NULL REFERENCES client(id),
+        identity_id INTEGER REFERENCES identity(id),
+        enrolment_id INTEGER REFERENCES enrolment(id),
+        serial TEXT NOT NULL,
+        reason TEXT NOT NULL CHECK (reason IN ('Unspecified', 'Superseded', 'KeyCompromise')),
+        operator_id INTEGER REFERENCES operator(id),
+        state TEXT NOT NULL CHECK (state IN ('unused', 'asked', 'done', 'failed')),
+        message TEXT NOT NULL DEFAULT '',
+        created_at TEXT NOT NULL,
+        ended_at TEXT
+    ) STRICT""",
 ]
 
 # (name, statements), in order; the number of a step is its place, counted from 1.
@@ -303,4 +349,5 @@ STEPS: list[tuple[str, list[str]]] = [
     ("records", _RECORDS),
     ("signatures", _SIGNATURES),
     ("vault", _VAULT),
+    ("certificates", _CERTIFICATES),
 ]

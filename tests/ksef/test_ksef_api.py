@@ -388,6 +388,7 @@ def test_what_must_not_be_repeated_is_marked_so() -> None:
     once = {code for code, operation in operations.OPERATIONS.items() if not operation.repeatable}
     assert once == {
         "auth.xades", "auth.token", "auth.redeem", "session.open", "session.send", "grant.entity", "grant.revoke", "token.create",
+        "certificate.enrol",
     }  # fmt: skip
 
 
