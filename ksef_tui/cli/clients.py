@@ -149,6 +149,7 @@ identity = group("identity", "Profile biura: czyim certyfikatem podpisuje progra
 @click.option("--key", "key_file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--pkcs12", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--password-stdin", is_flag=True, help="hasło w pierwszym wierszu stdin")
+@json_option
 @click.pass_obj
 def identity_add(
     context: Context,
@@ -157,9 +158,10 @@ def identity_add(
     key_file: Path | None,
     pkcs12: Path | None,
     password_stdin: bool,
+    as_json: bool,
 ) -> None:
-    """Dodaje profil z plików certyfikatu i klucza."""
-    from ksef_tui.services import identities
+    """Dodaje profil z plików certyfikatu i klucza; pokazuje, co w nich znalazł."""
+    from ksef_tui.services import contract, identities
 
     if (pkcs12 is None) == (certificate is None or key_file is None):
         raise click.UsageError("Podaj --certificate i --key, albo --pkcs12.")
@@ -167,13 +169,20 @@ def identity_add(
     assert main_file is not None
     password = stdin_line() if password_stdin else None
     certificate_bytes, key_bytes = read_file(main_file), read_file(key_file) if key_file else None
+    office, operator = context.office, context.operator
     try:
-        identities.add(context.office, context.operator, label, certificate_bytes, key_bytes, password)
+        found = identities.inspect(office, operator, certificate_bytes, key_bytes, password)
     except Problem as problem:
         if problem.code != "wrong_password" or password_stdin or not someone_types():
             raise
-        typed = Secret(click.prompt("Hasło do klucza", hide_input=True, err=True))
-        identities.add(context.office, context.operator, label, certificate_bytes, key_bytes, typed)
+        password = Secret(click.prompt("Hasło do klucza", hide_input=True, err=True))
+        found = identities.inspect(office, operator, certificate_bytes, key_bytes, password)
+    if not as_json:
+        click.echo("\n".join(plain(line) for line in identities.words(found)))
+    identities.add(office, operator, label, certificate_bytes, key_bytes, password)
+    if as_json:
+        rows = contract.identities(office, operator, 0)
+        show_one(next(row for row in rows if row["label"] == label.strip()), True, str)
 
 
 @identity.command("list")

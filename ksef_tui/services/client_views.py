@@ -303,6 +303,13 @@ def _next_actions(state: AuthState) -> tuple[str, ...]:
     return ("auth.check", "auth.start")
 
 
+_IDENTITIES = """
+SELECT i.*, o.login AS personal_to,
+       (SELECT count(*) FROM authorization a WHERE a.identity_id = i.id AND a.method = 'certificate') AS clients
+FROM identity i LEFT JOIN operator o ON o.id = i.operator_id WHERE i.removed_at IS NULL ORDER BY i.label
+"""
+
+
 def identities(office: Office, operator: Operator) -> list[IdentityRow]:
     """The identities in use that this operator may sign with: the office's, and their own."""
     return [
@@ -316,7 +323,22 @@ def identities(office: Office, operator: Operator) -> list[IdentityRow]:
             key_kind=row["key_kind"],
             valid_from=from_text(row["valid_from"]),
             valid_to=from_text(row["valid_to"]),
+            kind=row["kind"],
+            personal_to=row["personal_to"] or "",
+            clients=row["clients"],
+            replaced=row["replaced_by"] is not None,
+            revoked_at=from_text(row["revoked_at"]) if row["revoked_at"] else None,
+            marks=_marks(row),
         )
-        for row in offices.identities(office.db)
+        for row in office.db.rows(_IDENTITIES)
         if operator.client_id is None and row["operator_id"] in (None, operator.id)
     ]
+
+
+def _marks(row: sqlite3.Row) -> tuple[str, ...]:
+    found = []
+    if row["revoked_at"] is not None:
+        found.append("odwołany")
+    elif row["replaced_by"] is not None:
+        found.append("zastąpiony nowym")
+    return tuple(found)

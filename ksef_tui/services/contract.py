@@ -177,6 +177,11 @@ def identities(office: Office, operator: Operator, limit: int) -> list[dict[str,
             "valid_from": to_text(row.valid_from),
             "valid_to": to_text(row.valid_to),
             "method": AuthMethod.CERTIFICATE.value,
+            "kind": row.kind,
+            "personal_to": row.personal_to,
+            "clients": row.clients,
+            "replaced": row.replaced,
+            "revoked_at": to_text(row.revoked_at) if row.revoked_at else None,
         }
         for row in (rows[:limit] if limit else rows)
     ]

@@ -10,7 +10,7 @@ from datetime import datetime
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Act, Operator, require
 from ksef_tui.domain.secret import Secret
-from ksef_tui.domain.times import to_text
+from ksef_tui.domain.times import to_text, warsaw
 from ksef_tui.services.office import Office, checked_name
 from ksef_tui.store import offices
 from ksef_tui.store.records import audit
@@ -33,6 +33,30 @@ class Found:
     personal_to: str  # the operator's login whose own profile it becomes; empty: the office's
 
 
+KINDS = {"ksef": "certyfikat KSeF", "seal": "pieczęć firmy", "person": "podpis osoby"}
+
+
+def whose(subject_type: str, subject_value: str) -> str:
+    """`NIP 5265877635`, `PESEL 90010112345`, or the beginning of a fingerprint."""
+    if subject_type == "Fingerprint":
+        return f"odcisk {subject_value[:16]}"
+    return f"{subject_type.upper()} {subject_value}"
+
+
+def words(found: Found) -> list[str]:
+    """What was found in the files, a line for each thing."""
+    owner = f"osobisty operatora {found.personal_to}: podpisuje tylko to, co on zleci" if found.personal_to else "biura"
+    return [
+        f"Czyj:      {found.name}, {whose(found.subject_type, found.subject_value)}",
+        f"Rodzaj:    {KINDS[found.kind]}, klucz {found.key_kind}",
+        f"Ważny:     od {warsaw(found.valid_from):%d.%m.%Y} do {warsaw(found.valid_to):%d.%m.%Y}",
+        f"Wystawił:  {found.issuer}",
+        f"Numer:     {found.serial}",
+        f"Odcisk:    {found.fingerprint}",
+        f"Profil:    {owner}",
+    ]
+
+
 def inspect(
     office: Office, operator: Operator, certificate: bytes, key: bytes | None, password: Secret | None
 ) -> Found:
@@ -51,9 +75,7 @@ def add(
     unreadable file, wrong password, key of another certificate, expired certificate.
     """
     require(operator, Act.IDENTITY_ADD, None)
-    label, now = checked_name(label), office.clock()
-    if offices.identity_by_label(office.db, label) is not None:
-        raise Problem("label_taken", f"Profil o nazwie {label} już jest.")
+    label, now = free_label(office, label), office.clock()
     found, document, plain = _examined(office, operator, certificate, key, password)
     with office.db.write() as connection:
         identity_id = keep(
@@ -62,6 +84,14 @@ def add(
         )  # fmt: skip
         audit(connection, now, operator, Act.IDENTITY_ADD, label=label, fingerprint=found.fingerprint)
     return identity_id
+
+
+def free_label(office: Office, label: str) -> str:
+    """A name for an identity that none in use has. Raises Problem: bad_name, label_taken."""
+    label = checked_name(label)
+    if offices.identity_by_label(office.db, label) is not None:
+        raise Problem("label_taken", f"Profil o nazwie {label} już jest.")
+    return label
 
 
 def keep(

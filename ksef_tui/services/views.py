@@ -127,6 +127,12 @@ class IdentityRow:
     key_kind: str  # RSA 2048, EC P-256
     valid_from: datetime
     valid_to: datetime
+    kind: str  # ksef, seal, person; empty: added before that was noted
+    personal_to: str  # login of the operator whose own it is; empty: the office's
+    clients: int  # how many clients are authorised with it
+    replaced: bool  # a newer certificate takes its place
+    revoked_at: datetime | None
+    marks: tuple[str, ...] = ()  # Polish: what stands in the way of using it, what it is kept for
 
 
 @dataclass(frozen=True, slots=True)

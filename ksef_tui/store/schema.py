@@ -294,6 +294,8 @@ _VAULT = [
         table_name TEXT NOT NULL, column_name TEXT NOT NULL, row_id INTEGER NOT NULL,
         PRIMARY KEY (table_name, column_name, row_id)
     ) STRICT, WITHOUT ROWID""",
+]
+
 # KSeF certificates: what is known of each identity, and orders and revocations with how far they have come.
 _CERTIFICATES = [
     "ALTER TABLE identity ADD COLUMN kind TEXT NOT NULL DEFAULT '' CHECK (kind IN ('', 'seal', 'person', 'ksef'))",
