@@ -16,6 +16,7 @@ from ksef_tui.cli.shared import (
     group,
     json_option,
     limit_option,
+    plain,
     read_file,
     show,
     show_one,
