@@ -13,6 +13,7 @@ from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Act, Operator, require
 from ksef_tui.domain.secret import Secret
 from ksef_tui.domain.times import from_text, to_text
+from ksef_tui.services import personal
 from ksef_tui.services.office import Office
 from ksef_tui.store import authorizations, offices, signature_requests
 from ksef_tui.store.records import audit
@@ -44,7 +45,7 @@ def start_with_identity(office: Office, operator: Operator, client_id: int, iden
     identity = offices.identity(office.db, identity_id)
     if identity is None or identity["removed_at"] is not None:
         raise Problem("unknown_identity", "Nie ma takiego profilu.")
-    _refuse_someone_elses(operator, identity)
+    personal.refuse_someone_elses(operator, identity)
     if from_text(identity["valid_to"]) <= office.clock():
         raise Problem("certificate_expired", f"Certyfikat profilu {identity['label']} wygasł – dodaj nowy.")
     _start(
@@ -109,16 +110,17 @@ def submit(office: Office, operator: Operator, client_id: int, signed: bytes) ->
 def check(office: Office, operator: Operator, client_id: int) -> None:
     """Ask KSeF again what the office may do for this client. Raises Problem when it was never authorised."""
     require(operator, Act.AUTH_CHECK, client_id)
-    row = authorizations.get(office.db, client_id)
-    if row["method"] is None:
-        raise Problem("not_authorised", "Ten klient nie ma jeszcze autoryzacji – zacznij od „Autoryzuj”.")
-    if row["state"] == AuthState.TO_SIGN:
-        raise Problem("to_sign", "Żądanie czeka na podpis – wczytaj podpisany plik albo przerwij.")
-    if row["method"] == AuthMethod.EXTERNAL and row["sealed_refresh"] is None:
-        raise Problem("sign_again", "Logowanie podpisem zewnętrznym nie działa – zrób nowe żądanie do podpisu.")
-    if row["identity_id"] is not None:  # a check signs a new login
-        _refuse_someone_elses(operator, offices.identity(office.db, row["identity_id"]))
-    _intend(office, operator, client_id, "check", Act.AUTH_CHECK)
+    with office.db.write():  # between the look at whose certificate it is and the intent nobody changes it
+        row = authorizations.get(office.db, client_id)
+        if row["method"] is None:
+            raise Problem("not_authorised", "Ten klient nie ma jeszcze autoryzacji – zacznij od „Autoryzuj”.")
+        if row["state"] == AuthState.TO_SIGN:
+            raise Problem("to_sign", "Żądanie czeka na podpis – wczytaj podpisany plik albo przerwij.")
+        if row["method"] == AuthMethod.EXTERNAL and row["sealed_refresh"] is None:
+            raise Problem("sign_again", "Logowanie podpisem zewnętrznym nie działa – zrób nowe żądanie do podpisu.")
+        if row["identity_id"] is not None:  # a check signs a new login
+            personal.refuse_someone_elses(operator, offices.identity(office.db, row["identity_id"]))
+        _intend(office, operator, client_id, "check", Act.AUTH_CHECK)
 
 
 def requested(office: Office, operator: Operator, client_id: int) -> None:
@@ -235,12 +237,6 @@ def _intend(office: Office, operator: Operator, client_id: int, intent: str, act
     with office.db.write() as connection:
         authorizations.note(connection, now, client_id, AuthState(row["state"]), intent=intent, retry_at=None)
         audit(connection, now, operator, act, client_id=client_id)
-
-
-def _refuse_someone_elses(operator: Operator, identity: sqlite3.Row | None) -> None:
-    """A person's certificate signs only what that person asked for: lending it is forbidden (design §2)."""
-    if identity is not None and identity["operator_id"] not in (None, operator.id):
-        raise Problem("someone_elses", "To certyfikat innej osoby – podpisywać może nim tylko ona.")
 
 
 def _refuse_while_on_the_wire(office: Office, client_id: int) -> None:

@@ -152,6 +152,10 @@ def _examined(
     document, plain = certificates.certificate_bytes(loaded), certificates.private_key_bytes(loaded)
     found, offline = found_in(document, personal_to=operator.login)
     refuse_foreign(office, found.subject_type, found.subject_value)
+    if found.personal_to and offices.belongs_to_another(
+        office.db, found.subject_type, found.subject_value, operator.id
+    ):
+        raise Problem("someone_elses", "To certyfikat innej osoby: dodał go do programu inny operator.")
     if offline:
         raise Problem(
             "offline_certificate",
@@ -166,6 +170,8 @@ def found_in(certificate: bytes, *, personal_to: str) -> tuple[Found, bool]:
     from ksef_tui.ksef import certificates
 
     facts = certificates.describe(certificates.certificate_from_bytes(certificate))
+    # without a company's NIP it is a person's, also one that says whose it is by its fingerprint alone
+    of_a_person = facts.subject_type == "Pesel" or (facts.subject_type == "Fingerprint" and facts.kind != "seal")
     found = Found(
         subject_type=facts.subject_type,
         subject_value=facts.subject_value,
@@ -177,7 +183,7 @@ def found_in(certificate: bytes, *, personal_to: str) -> tuple[Found, bool]:
         key_kind=facts.key_kind,
         valid_from=facts.valid_from,
         valid_to=facts.valid_to,
-        personal_to=personal_to if facts.subject_type == "Pesel" else "",
+        personal_to=personal_to if of_a_person else "",
     )
     return found, facts.offline
 

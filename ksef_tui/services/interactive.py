@@ -17,7 +17,7 @@ from ksef_tui.ksef.errors import KsefError, Refused
 from ksef_tui.ksef.http import Order
 from ksef_tui.ksef.models import FA3
 from ksef_tui.ksef.public_keys import KEY_ENCRYPTION
-from ksef_tui.services import login
+from ksef_tui.services import login, personal
 from ksef_tui.services.calls import LeaseLost, NotNow
 from ksef_tui.services.turn import Turn
 from ksef_tui.store import authorizations, invoices, sessions
@@ -125,15 +125,6 @@ def _lose(turn: Turn, session_id: int, state: str, reason: str) -> None:
         sessions.move(connection, session_id, state, "lost", reason=reason)
 
 
-def only_approved_by(turn: Turn) -> int | None:
-    """A person's certificate signs only for what that person approved (design §2); an office's for everybody."""
-    owner: int | None = turn.office.db.value(
-        "SELECT i.operator_id FROM authorization a JOIN identity i ON i.id = a.identity_id WHERE a.client_id = ?",
-        (turn.client_id,),
-    )
-    return owner
-
-
 def learn(turn: Turn, error: Exception) -> None:
     """What a refused call teaches about the authorisation."""
     if isinstance(error, Refused) and error.reason_code == MISSING_PERMISSIONS:
@@ -167,7 +158,8 @@ async def close_idle(turn: Turn, idle: timedelta) -> None:
 
 def _soon_wanted(turn: Turn) -> bool:
     """Whether invoices wait that will go out within minutes: then closing and opening anew would cost the budget."""
-    if not invoices.due_to_send(turn.office.db, turn.client_id, turn.now, 1, only_approved_by(turn)):
+    owner = personal.sends_for(turn.office, turn.client_id)
+    if not invoices.due_to_send(turn.office.db, turn.client_id, turn.now, 1, owner):
         return False
     wait = turn.keeper.wait_for(Order(operations.SEND_INVOICE, context=turn.nip).call())
     turn.come_back(wait)
@@ -180,7 +172,7 @@ async def close_now(turn: Turn, row: sqlite3.Row) -> None:
     A session that KSeF does not know (any more), or that another subject opened, or that is past its 12 hours, is not
     ours to close: KSeF closes it by itself (facts §8.1).
     """
-    if age(turn, row["created_at"]) < KSEF_CLOSES_AFTER:
+    if age(turn, row["created_at"]) < KSEF_CLOSES_AFTER and personal.may_close(turn, row):
         access = await login.access_for(turn)
         try:
             await turn.api.close_online(access, row["reference"])

@@ -20,7 +20,7 @@ from ksef_tui.ksef.api import Access
 from ksef_tui.ksef.codes import auth_code
 from ksef_tui.ksef.errors import KsefError, Limited, NotReachable, Refused, Unknown
 from ksef_tui.ksef.models import AuthStarted
-from ksef_tui.services import external
+from ksef_tui.services import external, personal
 from ksef_tui.services.authorising import FORGET
 from ksef_tui.services.calls import NotNow
 from ksef_tui.services.turn import NoAccess, Turn
@@ -46,6 +46,12 @@ async def carry_out_intent(turn: Turn) -> None:
     """Do what a person asked for this client's authorisation, if anything."""
     row = authorizations.get(turn.office.db, turn.client_id)
     by_hand = row["method"] == AuthMethod.EXTERNAL
+    if row["intent"] in ("login", "check"):
+        try:
+            personal.refuse_what_others_started(turn, row)
+        except Problem as problem:
+            _lent(turn, row, problem)
+            return
     if row["intent"] == "login":
         await (external.go_on(turn, row) if by_hand else _authorise(turn, row))
     elif row["intent"] == "check":
@@ -62,6 +68,7 @@ async def access_for(turn: Turn) -> Access:
     if turn.access is not None:
         return turn.access
     row = authorizations.get(turn.office.db, turn.client_id)
+    personal.refuse_to_lend(turn, row)
     until = from_text(row["valid_until"]) if row["valid_until"] else None
     days = settings.get_int(turn.office.db, "expiring_days")
     state = effective(AuthState(row["state"]), until, turn.now, days, row["method"])
@@ -128,6 +135,17 @@ async def _check(turn: Turn, row: sqlite3.Row) -> None:
     replaced = opened(turn, row, "refresh")
     write_verdict(turn, row, "learn", old, verdict)
     await end_replaced(turn, verdict, replaced)
+
+
+def _lent(turn: Turn, row: sqlite3.Row, problem: Problem) -> None:
+    """An intent that would lend a person's certificate: nothing is signed, what works stays."""
+    if row["intent"] == "login":
+        verdict = Verdict(AuthState.FAILED, AuthStep.SIGN, problem.code, problem.message)
+        write_verdict(turn, row, "finish", AuthState.RUNNING, verdict)
+        return
+    with turn.office.db.write() as connection:
+        authorizations.note(connection, turn.now, turn.client_id, AuthState(row["state"]), intent="")
+        audit(connection, turn.now, None, "auth.lent", client_id=turn.client_id, code=problem.code)
 
 
 async def _check_standing(turn: Turn, row: sqlite3.Row) -> None:
@@ -345,6 +363,14 @@ async def _logged_in_again(turn: Turn, row: sqlite3.Row) -> Access:
     if row["method"] == AuthMethod.EXTERNAL:  # only a person can: the client stands until somebody signs
         write_verdict(turn, row, "learn", AuthState(row["state"]), _over())
         raise NoAccess(AuthState.EXPIRED)
+    try:
+        personal.refuse_without_work(turn, row)
+    except Problem as problem:
+        if turn.operator is not None:
+            raise
+        lent = Verdict(AuthState.FAILED, AuthStep.SIGN, problem.code, problem.message)
+        write_verdict(turn, row, "learn", AuthState(row["state"]), lent)
+        raise NoAccess(AuthState.FAILED) from None
     verdict = await _log_in(turn, row, show_steps=False)
     if is_weather(turn, row, verdict):
         raise Unknown(verdict.reason, cause="timeout")

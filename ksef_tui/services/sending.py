@@ -16,10 +16,10 @@ from ksef_tui.ksef import claims, operations
 from ksef_tui.ksef.api import Access
 from ksef_tui.ksef.crypto import encrypt_invoice
 from ksef_tui.ksef.errors import KsefError, Limited, NotReachable, Refused, Unauthorized, Unknown
-from ksef_tui.services import login
+from ksef_tui.services import login, personal
 from ksef_tui.services.calls import LeaseLost, NotNow
 from ksef_tui.services.guards import guard
-from ksef_tui.services.interactive import Ready, learn, only_approved_by, open_session, usable_session
+from ksef_tui.services.interactive import Ready, learn, open_session, usable_session
 from ksef_tui.services.turn import Turn
 from ksef_tui.store import authorizations, documents, invoices, sessions
 
@@ -35,7 +35,8 @@ UNSURE = "brak odpowiedzi KSeF – program sprawdza, nie wysyłaj ponownie"
 
 async def dispatch(turn: Turn) -> None:
     """Send what is due. Raises NotNow, NoAccess and KsefError; each invoice says for itself what became of it."""
-    due = invoices.due_to_send(turn.office.db, turn.client_id, turn.now, AT_A_TIME, only_approved_by(turn))
+    owner = personal.sends_for(turn.office, turn.client_id)
+    due = invoices.due_to_send(turn.office.db, turn.client_id, turn.now, AT_A_TIME, owner)
     if not due or turn.client["paused"]:
         return
     if len(due) == AT_A_TIME:
@@ -73,7 +74,7 @@ async def _send_one(turn: Turn, access: Access, ready: Ready, row: sqlite3.Row) 
     await turn.ready(operations.SEND_INVOICE)
     attempt = row["attempts"] + 1
     if not _commit_intent(turn, session, row, attempt):
-        return  # a person took it back in the last moment
+        return  # a person took it back, or somebody else approved it anew, in the last moment
     turn.doing.invoice_id = row["id"]
     try:
         reference = await turn.api.send_invoice(access, session["reference"], encrypted)
@@ -123,6 +124,8 @@ def _seller_written(data: bytes) -> str:
 def _commit_intent(turn: Turn, session: sqlite3.Row, row: sqlite3.Row, attempt: int) -> bool:
     """Rule 3: which session, which place, which attempt, when – before the POST."""
     with turn.office.db.write() as connection:
+        if not personal.may_send(turn.office, row):
+            return False
         ordinal = connection.execute(
             "SELECT ifnull(max(ordinal), 0) + 1 FROM invoice WHERE session_id = ?", (session["id"],)
         ).fetchone()[0]

@@ -87,7 +87,7 @@ async def preview(office: Office, operator: Operator) -> SyncPreview:
     CredentialsRead or CredentialsManage; an owner has them), or KSeF does not answer.
     """
     require(operator, Act.CLIENT_ADD, None)
-    received = _merged(await _grants(office), office.nip)
+    received = _merged(await _grants(office, operator), office.nip)
     with office.db.write() as connection:
         audit(connection, office.clock(), operator, "client.sync.read", received=len(received))
     return _compared(office, operator, received)
@@ -128,12 +128,12 @@ def apply(office: Office, operator: Operator, found: SyncPreview) -> SyncResult:
 # ---- asking
 
 
-async def _grants(office: Office) -> list[Grant]:
+async def _grants(office: Office, operator: Operator) -> list[Grant]:
     """All pages of both queries; the second knows what was given to the person who logs in (field notes 4.2)."""
     own = office.db.row("SELECT id FROM client WHERE office = 1")
     assert own is not None
     try:
-        async with own_turn(office, own["id"], patience=PATIENCE) as turn:
+        async with own_turn(office, own["id"], operator, patience=PATIENCE) as turn:
             try:
                 return await _both(turn)
             except Unauthorized:  # the kept token does not work any more, though its time has not come

@@ -6,6 +6,7 @@ import sqlite3
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from ksef_tui.domain.roles import Operator
 from ksef_tui.ksef.api import Access, KsefApi
 from ksef_tui.ksef.http import Order
 from ksef_tui.ksef.operations import Operation
@@ -29,7 +30,8 @@ class Polls:
 
 @dataclass(slots=True)
 class Turn:
-    """A client being served. `flush`: close idle sessions at once."""
+    """A client being served. `flush`: close idle sessions at once; `operator`: who asked for this very turn and waits for
+    it, None in a pass of the worker."""
 
     office: Office
     api: KsefApi
@@ -40,6 +42,7 @@ class Turn:
     client: sqlite3.Row
     flush: bool = False
     access: Access | None = None
+    operator: Operator | None = None
     next_in: float | None = None  # seconds until the next pass is wanted
 
     @property

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from ksef_tui.domain.authorizations import CAN_SEND
 from ksef_tui.domain.problems import Problem
+from ksef_tui.domain.roles import Operator
 from ksef_tui.domain.times import from_text, to_text
 from ksef_tui.ksef.errors import Unauthorized
 from ksef_tui.services import interactive, login, originals, receipts, sending, tracking
@@ -328,9 +329,10 @@ async def carry_out(office: Office, client_id: int, *, patience: float, tell: Ca
 
 
 @asynccontextmanager
-async def own_turn(office: Office, client_id: int, *, patience: float) -> AsyncIterator[Turn]:
-    """A client's turn in this process, for what a person asks and waits for; at most `patience` seconds for the lease
-    and for each limit. Raises Problem("busy") when another process keeps the lease."""
+async def own_turn(office: Office, client_id: int, operator: Operator, *, patience: float) -> AsyncIterator[Turn]:
+    """A client's turn in this process, for what `operator` asks and waits for; at most `patience` seconds for the lease
+    and for each limit. Another person's certificate does not sign in it (`personal`). Raises Problem("busy") when
+    another process keeps the lease."""
     row = offices.client(office.db, client_id)
     assert row is not None
     end = asyncio.get_running_loop().time() + patience
@@ -341,7 +343,7 @@ async def own_turn(office: Office, client_id: int, *, patience: float) -> AsyncI
     worker, mine = Worker(office), Doing(lease, patience=patience)
     token = doing.set(mine)
     try:
-        yield Turn(office, worker.api, worker.keeper, worker.keys, Polls(), mine, row)
+        yield Turn(office, worker.api, worker.keeper, worker.keys, Polls(), mine, row, operator=operator)
     finally:
         doing.reset(token)
         leases.release(office.db, mine.lease or lease)

@@ -142,6 +142,16 @@ def identity_by_label(db: Database, label: str) -> sqlite3.Row | None:
     return db.row("SELECT * FROM identity WHERE label = ? AND removed_at IS NULL", (label,))
 
 
+def belongs_to_another(db: Database, subject_type: str, subject_value: str, operator_id: int) -> bool:
+    """Whether this person's certificates, in use or removed, are another operator's."""
+    return bool(
+        db.value(
+            "SELECT 1 FROM identity WHERE subject_type = ? AND subject_value = ? AND operator_id <> ?",
+            (subject_type, subject_value, operator_id),
+        )
+    )
+
+
 def remove_identity(connection: sqlite3.Connection, now: datetime, identity_id: int) -> None:
     """Take an identity out of use; its sealed key is destroyed."""
     connection.execute("UPDATE identity SET removed_at = ?, sealed_key = x'' WHERE id = ?", (to_text(now), identity_id))

@@ -1,0 +1,111 @@
+"""A certificate issued to a person signs only for what that person approved or started: lending it is forbidden (design §2).
+
+Whoever calls KSeF with such an identity asks here, last before the signature, whatever was asked before.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from ksef_tui.domain.problems import Problem
+from ksef_tui.domain.roles import Operator
+from ksef_tui.services.office import Office
+from ksef_tui.services.turn import Turn
+from ksef_tui.store import offices
+from ksef_tui.store.database import Database
+
+NOBODY = 0  # no operator has this id
+LENT = "To certyfikat innej osoby – podpisywać może nim tylko ona."
+NOT_THEIR_WORK = (
+    "Faktury tego klienta zatwierdził kto inny niż właściciel certyfikatu – autoryzuj klienta profilem biura."
+)
+LEFT = "Właściciel tego certyfikatu nie ma już dostępu do programu – wybierz inny profil."
+
+
+def refuse_someone_elses(operator: Operator, identity: sqlite3.Row | None) -> None:
+    """Raises Problem("someone_elses") when the identity is another person's certificate."""
+    if identity is not None and identity["operator_id"] not in (None, operator.id):
+        raise Problem("someone_elses", LENT)
+
+
+def refuse_to_lend(turn: Turn, row: sqlite3.Row) -> None:
+    """In a turn that somebody asked for, a person's login serves that very person. Raises Problem("someone_elses")."""
+    if turn.operator is not None and row["identity_id"] is not None:
+        refuse_someone_elses(turn.operator, offices.identity(turn.office.db, row["identity_id"]))
+
+
+def refuse_what_others_started(turn: Turn, row: sqlite3.Row) -> None:
+    """An intent to log in: by the owner of the identity, or by anybody for the office's. Raises Problem."""
+    owner = _owner(turn.office.db, row["identity_id"])
+    if owner is None:
+        return
+    if not _works_here(turn.office.db, owner):
+        raise Problem("operator_left", LEFT)
+    asked_by = turn.office.db.value(
+        "SELECT operator_id FROM audit WHERE client_id = ? AND act IN ('auth.start', 'auth.check') ORDER BY id DESC LIMIT 1",
+        (turn.client_id,),
+    )
+    if asked_by != owner:
+        raise Problem("someone_elses", LENT)
+
+
+def refuse_without_work(turn: Turn, row: sqlite3.Row) -> None:
+    """A login that nobody asked for now, made to go on with what is in the queue: with a person's certificate only for
+    what that person approved, and only while that person works here. Raises Problem."""
+    owner = _owner(turn.office.db, row["identity_id"])
+    if owner is None:
+        return
+    if not _works_here(turn.office.db, owner):
+        raise Problem("operator_left", LEFT)
+    if turn.operator is not None:
+        refuse_to_lend(turn, row)
+    elif not turn.office.db.value(_OWN_WORK, {"client": turn.client_id, "owner": owner, "subject": row["subject"]}):
+        raise Problem("someone_elses", NOT_THEIR_WORK)
+
+
+def may_close(turn: Turn, session: sqlite3.Row) -> bool:
+    """A person's login does not close what another subject opened; KSeF closes that by itself."""
+    row = turn.office.db.row("SELECT identity_id, subject FROM authorization WHERE client_id = ?", (turn.client_id,))
+    return row is None or _owner(turn.office.db, row["identity_id"]) is None or row["subject"] == session["subject"]
+
+
+_OWN_WORK = """
+SELECT EXISTS (SELECT 1 FROM invoice WHERE client_id = :client AND approved_by = :owner
+                 AND (state IN ('approved', 'sending', 'unknown', 'processing') OR (state = 'accepted' AND upo IN ('none', 'late'))))
+    OR EXISTS (SELECT 1 FROM session WHERE client_id = :client AND subject = :subject AND state NOT IN ('finished', 'lost'))
+"""
+
+
+def sends_for(office: Office, client_id: int) -> int | None:
+    """Whose approvals alone the client's identity sends: None – everybody's, for it is the office's; NOBODY – its owner
+    has left."""
+    owner = _owner_of_client(office.db, client_id)
+    return owner if owner is None or _works_here(office.db, owner) else NOBODY
+
+
+def may_send(office: Office, row: sqlite3.Row) -> bool:
+    """Asked in the transaction that commits the intent to send: the invoice as it is now, approved by the owner of the
+    identity, and the record of what happened says the same."""
+    owner = sends_for(office, row["client_id"])
+    if owner is None:
+        return True
+    approved = office.db.row(
+        "SELECT v.approved_by, (SELECT e.operator_id FROM invoice_event e WHERE e.invoice_id = v.id AND e.act = 'approve' "
+        "ORDER BY e.id DESC LIMIT 1) AS recorded FROM invoice v WHERE v.id = ?",
+        (row["id"],),
+    )
+    return approved is not None and approved["approved_by"] == approved["recorded"] == owner
+
+
+def _owner(db: Database, identity_id: int | None) -> int | None:
+    identity = offices.identity(db, identity_id) if identity_id is not None else None
+    owner: int | None = identity["operator_id"] if identity is not None else None
+    return owner
+
+
+def _owner_of_client(db: Database, client_id: int) -> int | None:
+    return _owner(db, db.value("SELECT identity_id FROM authorization WHERE client_id = ?", (client_id,)))
+
+
+def _works_here(db: Database, operator_id: int) -> bool:
+    return bool(db.value("SELECT disabled_at IS NULL FROM operator WHERE id = ?", (operator_id,)))
