@@ -24,6 +24,8 @@ class Act(StrEnum):
     CLIENT_ARCHIVE = "client.archive"
     IDENTITY_ADD = "identity.add"
     IDENTITY_REMOVE = "identity.remove"
+    IDENTITY_RESUME = "identity.resume"
+    CLIENT_SELF_SERVICE = "client.self_service"
     AUTH_START = "auth.start"
     AUTH_CHECK = "auth.check"
     AUTH_REVOKE = "auth.revoke"
@@ -56,6 +58,7 @@ class Operator:
 _ADMIN_ONLY = frozenset(
     {
         Act.IDENTITY_REMOVE, Act.SETTING_CHANGE, Act.BACKUP, Act.CLIENT_ARCHIVE, Act.OPERATOR_ADD, Act.OPERATOR_DISABLE,
+        Act.IDENTITY_RESUME, Act.CLIENT_SELF_SERVICE,
     }
 )  # fmt: skip
 _OFFICE_ONLY = _ADMIN_ONLY | {Act.CLIENT_ADD, Act.IDENTITY_ADD}

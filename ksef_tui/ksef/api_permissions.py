@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import msgspec
 
@@ -29,12 +30,39 @@ class _Grants(Model, frozen=True, kw_only=True):
     has_more: bool = False
 
 
+class _PersonalGrants(_Grants, frozen=True, kw_only=True):
+    owner_permissions: Any = None  # since 2.9; of another shape one day, it must not cost the rest
+
+
+@dataclass(frozen=True, slots=True)
+class PersonalRights:
+    """What the one who logged in may do here: grants, and for an owner the implicit permissions (facts §7.5)."""
+
+    grants: list[Grant]
+    owner_permissions: tuple[str, ...]
+
+
 class PermissionCalls(Calls):
     """Who may do what, and how much."""
 
     async def personal_grants(self, access: Access) -> list[Grant]:
         """What the one who logged in may do in this context; empty for an owner (facts §7.5)."""
         return await self._grants(access, op.PERSONAL_GRANTS, {})
+
+    async def personal_rights(self, access: Access) -> PersonalRights:
+        """The same with what an owner may do, where KSeF says it; before 2.9 an owner sees nothing at all."""
+        order = replace(order_for(access, op.PERSONAL_GRANTS), body=encode({}))
+        owned: tuple[str, ...] = ()
+
+        async def page(number: int) -> tuple[list[Grant], bool]:
+            nonlocal owned
+            query = (("pageOffset", str(number)), ("pageSize", "100"))
+            answer = await self._get(replace(order, query=query), _PersonalGrants)
+            found = answer.owner_permissions if isinstance(answer.owner_permissions, list) else []
+            owned = owned or tuple(one for one in found if isinstance(one, str))
+            return answer.permissions, answer.has_more
+
+        return PersonalRights(await self._all_offsets(page), owned)
 
     async def entity_grants(self, access: Access) -> list[Grant]:
         """What others granted to the company of this context: the office's list of clients. Needs CredentialsRead."""

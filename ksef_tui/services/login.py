@@ -9,7 +9,6 @@ import asyncio
 import json
 import sqlite3
 from datetime import timedelta
-from typing import Any
 
 from ksef_tui.domain.authorizations import CAN_SEND, AuthMethod, AuthState, AuthStep, effective
 from ksef_tui.domain.problems import Problem
@@ -17,18 +16,18 @@ from ksef_tui.domain.secret import Secret
 from ksef_tui.domain.times import from_text, to_text
 from ksef_tui.ksef import claims
 from ksef_tui.ksef.api import Access
-from ksef_tui.ksef.codes import auth_code
-from ksef_tui.ksef.errors import KsefError, Limited, NotReachable, Refused, Unknown
-from ksef_tui.ksef.models import AuthStarted
-from ksef_tui.services import external, personal
+from ksef_tui.ksef.errors import KsefError, Limited, Refused, Unknown
+from ksef_tui.ksef.models import AccessToken
+from ksef_tui.services import external, identity_rules, personal
 from ksef_tui.services.authorising import FORGET
 from ksef_tui.services.calls import NotNow
+from ksef_tui.services.one_login import log_in
 from ksef_tui.services.turn import NoAccess, Turn
 from ksef_tui.services.verdicts import (
     Verdict,
+    end_login,
     end_replaced,
     is_weather,
-    judgement,
     opened,
     read_rights,
     seal,
@@ -38,8 +37,7 @@ from ksef_tui.store import authorizations, offices, settings, signature_requests
 from ksef_tui.store.records import audit
 
 REFRESH_AHEAD = timedelta(seconds=90)  # an access token this near its end is renewed first
-LOGIN_PATIENCE = 300.0  # seconds for KSeF to judge a login; certificates of the ministry take none of it
-UNKNOWN_KEY = 21470
+REFRESH_PAUSE = 0.5  # seconds before a refresh that got no answer is asked once more
 
 
 async def carry_out_intent(turn: Turn) -> None:
@@ -74,8 +72,25 @@ async def access_for(turn: Turn) -> Access:
     state = effective(AuthState(row["state"]), until, turn.now, days, row["method"])
     if state not in (*CAN_SEND, AuthState.READ_ONLY):
         raise NoAccess(state)
+    _refuse_identity(turn, row)
     turn.access = _kept(turn, row) or await _refreshed(turn, row) or await _logged_in_again(turn, row)
     return turn.access
+
+
+def _refuse_identity(turn: Turn, row: sqlite3.Row) -> None:
+    """A kept login is used only while its identity may work here. Raises NoAccess; the authorisation says why."""
+    if row["method"] != AuthMethod.CERTIFICATE:
+        return
+    problem = identity_rules.refusal(turn.office, turn.client, offices.identity(turn.office.db, row["identity_id"]))
+    if problem is None:
+        return
+    if problem.code == identity_rules.STOPPED:
+        with turn.office.db.write() as connection:
+            identity_rules.stand_still(connection, turn.now, row, problem.message)
+        raise NoAccess(AuthState.BLOCKED)
+    verdict = Verdict(AuthState.FAILED, AuthStep.SIGN, problem.code, problem.message)
+    write_verdict(turn, row, "learn", AuthState(row["state"]), verdict)
+    raise NoAccess(AuthState.FAILED)
 
 
 def forget_access(turn: Turn) -> None:
@@ -97,7 +112,9 @@ def lost_permission(turn: Turn, refused: Refused) -> None:
     if old not in (AuthState.ACTIVE, AuthState.EXPIRING, AuthState.READ_ONLY):
         return
     needed = ", ".join(refused.required) or "InvoiceWrite"
-    reason = f"{turn.client['name']}: KSeF odmówił, brakuje uprawnienia {needed}."
+    kind, _, value = row["subject"].partition(":")
+    whom = f" dla {kind.upper()} {value}" if value else ""
+    reason = f"{turn.client['name']}: KSeF odmówił, brakuje{whom} uprawnienia {needed}."
     with turn.office.db.write() as connection:
         authorizations.move(
             connection, turn.now, turn.client_id, "learn", old, state,
@@ -112,19 +129,17 @@ def lost_permission(turn: Turn, refused: Refused) -> None:
 
 async def _authorise(turn: Turn, row: sqlite3.Row) -> None:
     try:
-        verdict = await _log_in(turn, row, show_steps=True)
+        verdict = await log_in(turn, row, show_steps=True)
     except NotNow as wait:
         turn.come_back(wait.seconds)
         return
-    replaced = opened(turn, row, "refresh")
-    write_verdict(turn, row, "finish", AuthState.RUNNING, verdict)
-    await end_replaced(turn, verdict, replaced)
+    await _learned(turn, row, "finish", AuthState.RUNNING, verdict)
 
 
 async def _check(turn: Turn, row: sqlite3.Row) -> None:
     """A fresh login tells the truth about rights: a kept token would show yesterday's (facts §4.5)."""
     try:
-        verdict = await _log_in(turn, row, show_steps=False)
+        verdict = await log_in(turn, row, show_steps=False)
     except NotNow as wait:
         turn.come_back(wait.seconds)
         return
@@ -132,9 +147,59 @@ async def _check(turn: Turn, row: sqlite3.Row) -> None:
     if is_weather(turn, row, verdict) and old is not AuthState.FAILED:  # it says nothing about rights
         _note_weather(turn, old, verdict.reason)
         return
+    await _learned(turn, row, "learn", old, verdict)
+
+
+async def _learned(turn: Turn, row: sqlite3.Row, act: str, old: AuthState, verdict: Verdict) -> None:
+    """Write down how a login ended. The one that stood before ends at KSeF when a new one takes its place, or when an
+    owner's certificate is thrown out (F31, F32)."""
     replaced = opened(turn, row, "refresh")
-    write_verdict(turn, row, "learn", old, verdict)
+    written = write_verdict(turn, row, act, old, verdict)
     await end_replaced(turn, verdict, replaced)
+    thrown_out = verdict.reason_code in (identity_rules.OWNER_CERTIFICATE, identity_rules.NOT_OWNER)
+    if written and thrown_out and replaced is not None:
+        await end_login(turn, replaced)
+
+
+async def look(turn: Turn, row: sqlite3.Row) -> bool:
+    """Ask KSeF about a login that stands, though nobody asked (F28); False when KSeF could not answer, and nothing is
+    changed. A person's certificate and a signature made elsewhere sign nothing: a refreshed token tells their rights.
+
+    Raises NotNow, Limited.
+    """
+    identity = offices.identity(turn.office.db, row["identity_id"]) if row["identity_id"] else None
+    old = AuthState(row["state"])
+    if row["method"] == AuthMethod.EXTERNAL or (identity is not None and identity_rules.is_personal(identity)):
+        try:
+            access = await _refreshed(turn, row)
+            if access is None:
+                _lapsed(turn, row)
+                return True
+            verdict = await read_rights(turn, access.token)
+        except Limited:
+            raise
+        except KsefError:
+            return False
+        write_verdict(turn, row, "learn", old, verdict)
+        return True
+    verdict = await log_in(turn, row, show_steps=False)
+    if is_weather(turn, row, verdict):
+        return False
+    await _learned(turn, row, "learn", old, verdict)
+    return True
+
+
+def _lapsed(turn: Turn, row: sqlite3.Row) -> None:
+    """A login that cannot be refreshed any more and that only a person can make anew: an external one has ended, a
+    personal certificate signs when its owner sends or checks."""
+    if row["method"] == AuthMethod.EXTERNAL:
+        write_verdict(turn, row, "learn", AuthState(row["state"]), _over())
+        return
+    with turn.office.db.write() as connection:
+        authorizations.note(
+            connection, turn.now, turn.client_id, AuthState(row["state"]),
+            sealed_refresh=None, refresh_until=None, sealed_access=None, access_until=None,
+        )  # fmt: skip
 
 
 def _lent(turn: Turn, row: sqlite3.Row, problem: Problem) -> None:
@@ -212,116 +277,6 @@ async def _revoke(turn: Turn, row: sqlite3.Row) -> None:
     turn.access = None
 
 
-# ---- one login
-
-
-async def _log_in(turn: Turn, row: sqlite3.Row, *, show_steps: bool) -> Verdict:
-    """Challenge → proof → judgement → rights. Every ending is a Verdict; only NotNow is raised."""
-    step = AuthStep.REQUEST
-
-    def at(new: AuthStep) -> None:
-        nonlocal step
-        step = new
-        if show_steps:
-            _show_step(turn, new)
-
-    try:
-        at(AuthStep.REQUEST)
-        started = await _submit(turn, row, at)
-        at(AuthStep.VERIFY)
-        failed = await _judged(turn, row, started)
-        if failed is not None:
-            return failed
-        tokens = await turn.api.redeem(turn.nip, started.authentication_token.token)
-        at(AuthStep.RIGHTS)
-        return await read_rights(turn, tokens.access_token.token, tokens=tokens, reference=started.reference_number)
-    except Problem as problem:
-        state = AuthState.EXPIRED if problem.code == "certificate_expired" else AuthState.FAILED
-        return Verdict(state, step, problem.code, problem.message)
-    except Limited as limited:
-        raise NotNow(limited.retry_after) from limited
-    except (NotReachable, Unknown) as weather:
-        return Verdict(AuthState.FAILED, step, "unreachable", f"KSeF nie odpowiada. {weather.message}")
-    except Refused as refused:
-        return Verdict(
-            AuthState.FAILED, step, str(refused.code or refused.reason_code or refused.status), refused.message
-        )
-
-
-async def _submit(turn: Turn, row: sqlite3.Row, at: Any) -> AuthStarted:
-    if row["method"] == AuthMethod.TOKEN:
-        return await _submit_token(turn, row, at, retry=True)
-    identity = offices.identity(turn.office.db, row["identity_id"]) if row["identity_id"] else None
-    if identity is None or identity["removed_at"] is not None:
-        raise Problem("unknown_identity", "Profil, którym klient był autoryzowany, został usunięty.")
-    if from_text(identity["valid_to"]) <= turn.now:
-        raise Problem("certificate_expired", f"Certyfikat profilu {identity['label']} wygasł – dodaj nowy.")
-    challenge = await turn.api.challenge(turn.nip)
-    at(AuthStep.SIGN)
-    signed = await asyncio.to_thread(_signed, turn, identity, challenge.challenge)
-    return await turn.api.submit_signed(signed, turn.nip)
-
-
-def _signed(turn: Turn, identity: sqlite3.Row, challenge: str) -> bytes:
-    from ksef_tui.ksef import certificates, xades  # late: signxml costs 80 ms
-
-    _rich_traceback_omit = True
-    key = turn.office.sealer.open(
-        identity["sealed_key"], client=turn.office.nip, kind="private_key", row=identity["seal_row"]
-    )
-    by_subject = identity["subject_type"] in ("Nip", "Pesel")
-    request = xades.auth_request(
-        challenge, turn.nip, subject="certificateSubject" if by_subject else "certificateFingerprint"
-    )
-    return xades.sign(
-        request,
-        certificates.certificate_from_bytes(identity["certificate"]),
-        certificates.key_from_bytes(key),
-        signing_time=turn.now,
-    )
-
-
-async def _submit_token(turn: Turn, row: sqlite3.Row, at: Any, *, retry: bool) -> AuthStarted:
-    from ksef_tui.ksef.crypto import encrypt_token
-    from ksef_tui.ksef.public_keys import TOKEN_ENCRYPTION
-
-    _rich_traceback_omit = True
-    token = opened(turn, row, "token")
-    if token is None:
-        raise Problem("no_token", "Token KSeF tego klienta jest nieczytelny – wpisz go jeszcze raz.")
-    certificate = await turn.keys.get(TOKEN_ENCRYPTION)
-    challenge = await turn.api.challenge(turn.nip)
-    at(AuthStep.SIGN)
-    encrypted = encrypt_token(token, challenge.timestamp_ms, certificate)
-    try:
-        return await turn.api.submit_token(turn.nip, challenge, encrypted, certificate.public_key_id)
-    except Refused as refused:
-        if UNKNOWN_KEY not in refused.codes or not retry:
-            raise
-        turn.keys.forget()  # the ministry changed its key: fetch the new one, once (facts §3)
-        return await _submit_token(turn, row, at, retry=False)
-
-
-async def _judged(turn: Turn, row: sqlite3.Row, started: AuthStarted) -> Verdict | None:
-    """Wait for KSeF's judgement; None when it is good."""
-    token, waited, pause = started.authentication_token.token, 0.0, 0.2
-    while True:
-        answer = await turn.api.auth_status(turn.nip, started.reference_number, token)
-        if auth_code(answer.status.code).terminal:
-            return judgement(turn, row, answer)
-        if waited > LOGIN_PATIENCE:
-            return Verdict(
-                AuthState.FAILED, AuthStep.VERIFY, "timeout", "KSeF nie rozstrzygnął logowania w 5 minut – ponów."
-            )
-        await asyncio.sleep(pause)
-        waited, pause = waited + pause, min(pause * 1.5, 2.0)
-
-
-def _show_step(turn: Turn, step: AuthStep) -> None:
-    with turn.office.db.write() as connection:
-        authorizations.note(connection, turn.now, turn.client_id, AuthState.RUNNING, step=step, step_failed=0)
-
-
 # ---- keeping a login alive
 
 
@@ -334,17 +289,22 @@ def _kept(turn: Turn, row: sqlite3.Row) -> Access | None:
 
 def _in_context(turn: Turn, row: sqlite3.Row, token: Secret) -> Access | None:
     """The token as access to this client, if it is for this client (rule 1): by its claims, else by its login."""
-    context = claims.read(token).context_value or row["context_nip"]
-    return Access(turn.nip, token) if context == turn.nip else None
+    said = claims.read(token)
+    if (said.context_value or row["context_nip"]) != turn.nip:
+        return None
+    if row["method"] == AuthMethod.CERTIFICATE:  # the link of a NIP and a PESEL may be younger than the login (F31)
+        identity = offices.identity(turn.office.db, row["identity_id"])
+        if said.permissions and identity_rules.owner_refusal(turn.office, turn.client, identity, said.permissions):
+            return None
+    return Access(turn.nip, token)
 
 
 async def _refreshed(turn: Turn, row: sqlite3.Row) -> Access | None:
     refresh = opened(turn, row, "refresh")
     if refresh is None or row["refresh_until"] is None or from_text(row["refresh_until"]) <= turn.now:
         return None
-    try:
-        new = await turn.api.refresh(turn.nip, refresh)
-    except Refused:  # any typed refusal means "log in again" (F25)
+    new = await _asked_to_refresh(turn, row, refresh)
+    if new is None:
         return None
     access = _in_context(turn, row, new.token)
     if access is None:
@@ -356,6 +316,22 @@ async def _refreshed(turn: Turn, row: sqlite3.Row) -> Access | None:
             **({"reason_code": "", "reason": ""} if row["reason_code"] == "unreachable" else {}),
         )  # fmt: skip
     return access
+
+
+async def _asked_to_refresh(turn: Turn, row: sqlite3.Row, refresh: Secret) -> AccessToken | None:
+    """A new access token; None when a new login is needed: KSeF refused, in whatever words, or twice gave no answer to
+    what it can be asked any number of times (F25). A login that only a person can make anew waits for better weather."""
+    for last in (False, True):
+        try:
+            return await turn.api.refresh(turn.nip, refresh)
+        except Refused:
+            return None
+        except Unknown:
+            if last and row["method"] == AuthMethod.EXTERNAL:
+                raise
+            if not last:
+                await asyncio.sleep(REFRESH_PAUSE)
+    return None
 
 
 async def _logged_in_again(turn: Turn, row: sqlite3.Row) -> Access:
@@ -371,10 +347,10 @@ async def _logged_in_again(turn: Turn, row: sqlite3.Row) -> Access:
         lent = Verdict(AuthState.FAILED, AuthStep.SIGN, problem.code, problem.message)
         write_verdict(turn, row, "learn", AuthState(row["state"]), lent)
         raise NoAccess(AuthState.FAILED) from None
-    verdict = await _log_in(turn, row, show_steps=False)
+    verdict = await log_in(turn, row, show_steps=False)
     if is_weather(turn, row, verdict):
         raise Unknown(verdict.reason, cause="timeout")
-    write_verdict(turn, row, "learn", AuthState(row["state"]), verdict)
+    await _learned(turn, row, "learn", AuthState(row["state"]), verdict)
     if verdict.tokens is None or verdict.state not in (*CAN_SEND, AuthState.READ_ONLY):
         raise NoAccess(verdict.state)
     return Access(turn.nip, verdict.tokens.access_token.token)

@@ -21,6 +21,7 @@ from ksef_tui.ksef.api import Access
 from ksef_tui.ksef.codes import auth_code
 from ksef_tui.ksef.errors import KsefError
 from ksef_tui.ksef.models import AuthStatus, TokenPair
+from ksef_tui.services import identity_rules
 from ksef_tui.services.authorising import restored
 from ksef_tui.services.calls import NotNow
 from ksef_tui.services.turn import Turn
@@ -28,6 +29,8 @@ from ksef_tui.store import authorizations, limits, offices, settings
 from ksef_tui.store.records import audit
 
 NO_PERMISSIONS, BLOCKED_BY_MF = 415, 480
+CERTIFICATE_CODES = ("460", "21115")  # what KSeF also says while its own check of certificates is down (F41)
+Proof = sqlite3.Row | dict[str, Any]  # a client's authorisation, or the way that is only tried
 _WORKS = (AuthState.ACTIVE, AuthState.EXPIRING, AuthState.READ_ONLY)
 
 
@@ -52,7 +55,7 @@ class Verdict:
         return self.tokens is not None
 
 
-def judgement(turn: Turn, row: sqlite3.Row, answer: AuthStatus) -> Verdict | None:
+def judgement(turn: Turn, row: Proof, answer: AuthStatus) -> Verdict | None:
     """What KSeF's judgement means for the client; None when it is good."""
     code, known = answer.status.code, auth_code(answer.status.code)
     if code == 200:
@@ -66,11 +69,11 @@ def judgement(turn: Turn, row: sqlite3.Row, answer: AuthStatus) -> Verdict | Non
     return Verdict(AuthState.FAILED, AuthStep.VERIFY, str(code), reason)
 
 
-def _nobody_granted(turn: Turn, row: sqlite3.Row) -> str:
+def _nobody_granted(turn: Turn, row: Proof) -> str:
     """Which client has not granted anything to which identity (F29)."""
     identity = offices.identity(turn.office.db, row["identity_id"]) if row["identity_id"] else None
     if identity is not None:
-        whom = f"dla {identity['subject_type'].upper()} {identity['subject_value']}"
+        whom = f"dla {identity_rules.named(identity)}"
     elif row["method"] == AuthMethod.EXTERNAL:
         whom = "dla osoby albo firmy, która podpisała żądanie"
     else:
@@ -93,7 +96,10 @@ async def read_rights(turn: Turn, token: Secret, *, tokens: TokenPair | None = N
     rights = set(said.permissions)
     can_delegate = False
     try:
-        for grant in await turn.api.personal_grants(access):
+        known = await turn.api.personal_rights(access)
+        if known.owner_permissions and not said.permissions:  # only owners get any (facts §7.5)
+            rights.add("Owner")
+        for grant in known.grants:
             if grant.permission_state == "Active" and grant.permission_scope in ("InvoiceWrite", "InvoiceRead"):
                 if grant.context_identifier is not None and grant.context_identifier.value not in ("", turn.nip):
                     continue
@@ -108,7 +114,10 @@ async def read_rights(turn: Turn, token: Secret, *, tokens: TokenPair | None = N
     if not rights & {"Owner", "InvoiceWrite"}:
         state = AuthState.READ_ONLY if "InvoiceRead" in rights else AuthState.NO_PERMISSION
         missing = "wystawianie faktur" if state is AuthState.READ_ONLY else "wystawianie i przeglądanie faktur"
-        reason = f"{turn.client['name']}: klient nie nadał uprawnienia: {missing}."
+        whom = (
+            f" dla {said.subject_type.upper()} {said.subject_value}" if said.subject_type and said.subject_value else ""
+        )
+        reason = f"{turn.client['name']}: klient nie nadał{whom} uprawnienia: {missing}."
     return Verdict(
         state,
         AuthStep.RIGHTS,
@@ -143,18 +152,44 @@ def is_weather(turn: Turn, row: sqlite3.Row, verdict: Verdict) -> bool:
         code.isdigit() and not auth_code(int(code)).lasting and verdict.state is AuthState.FAILED
     ):
         return True
-    worked = row["state"] in (AuthState.ACTIVE, AuthState.EXPIRING) and row["checked_at"] is not None
-    return code in ("460", "21115") and worked and turn.now - from_text(row["checked_at"]) < timedelta(days=1)
+    return code in CERTIFICATE_CODES and _let_in_today(turn, row)
 
 
-def write_verdict(turn: Turn, row: sqlite3.Row, act: str, old: AuthState, verdict: Verdict) -> None:
-    """Write down how a login or a check ended. What works is given up only for something that works, or for a
-    judgement about the very identity that is in use."""
-    spares = is_weather(turn, row, verdict) or (not verdict.is_good and _is_another_way(row))
-    if act == "finish" and spares and put_back(turn, row, verdict):
-        return
+def _let_in_today(turn: Turn, row: sqlite3.Row) -> bool:
+    """Whether KSeF let the same identity in within a day, at this client or another."""
+    seen = turn.office.db.value(
+        "SELECT max(a.checked_at) FROM authorization a JOIN identity i ON i.id = a.identity_id WHERE a.identity_id = ? "
+        "AND i.valid_to > ? AND (a.state IN ('active', 'expiring', 'read_only') OR a.fallback IS NOT NULL)",
+        (row["identity_id"], to_text(turn.now)),
+    )
+    return seen is not None and turn.now - from_text(seen) < timedelta(days=1)
+
+
+def write_verdict(turn: Turn, row: sqlite3.Row, act: str, old: AuthState, verdict: Verdict) -> bool:
+    """Write down how a login or a check ended; False when what worked before was put back instead. It is given up only
+    for something that works, or for a judgement about the very identity that is in use."""
+    with turn.office.db.write() as connection:
+        if _suspects_identity(turn, row, act, old, verdict):
+            offices.suspect_identity(connection, turn.now, row["identity_id"])
+        spares = is_weather(turn, row, verdict) or (not verdict.is_good and _is_another_way(row))
+        if act == "finish" and spares and put_back(turn, row, verdict):
+            return False
+        _write(turn, connection, row, act, old, verdict)
+    turn.access = None
+    return True
+
+
+def _suspects_identity(turn: Turn, row: sqlite3.Row, act: str, old: AuthState, verdict: Verdict) -> bool:
+    """Whether this 480 asks for a test of the identity at home: each block once, and not a block at home (F27)."""
+    if verdict.reason_code != str(BLOCKED_BY_MF) or row["method"] != AuthMethod.CERTIFICATE or turn.client["office"]:
+        return False
+    return act == "finish" or old is not AuthState.BLOCKED
+
+
+def _write(
+    turn: Turn, connection: sqlite3.Connection, row: sqlite3.Row, act: str, old: AuthState, verdict: Verdict
+) -> None:
     values: dict[str, Any] = {
-        "intent": "",
         "fallback": None,
         "step": verdict.step,
         "step_failed": int(verdict.state not in (AuthState.ACTIVE, AuthState.EXPIRING)),
@@ -163,9 +198,10 @@ def write_verdict(turn: Turn, row: sqlite3.Row, act: str, old: AuthState, verdic
         "checked_at": to_text(turn.now),
         "rights": json.dumps(verdict.rights),
         "can_delegate": int(verdict.can_delegate),
+        **_withdrawn(turn, row, act, old, verdict),
     }
-    if verdict.state is AuthState.NO_PERMISSION and old in _WORKS:
-        values["reason_code"] = "withdrawn"  # it was there before: the client took it back
+    if act == "finish" or authorizations.get(turn.office.db, turn.client_id)["intent"] == row["intent"]:
+        values["intent"] = ""  # what somebody asked for meanwhile is still to be done
     if verdict.is_good:
         values |= _sealed_tokens(turn, verdict)
         until = _valid_until(turn, row, verdict)
@@ -174,21 +210,30 @@ def write_verdict(turn: Turn, row: sqlite3.Row, act: str, old: AuthState, verdic
         values |= {"sealed_access": None, "access_until": None, "sealed_refresh": None, "refresh_until": None}
         if verdict.state is not AuthState.EXPIRED:
             values["valid_until"] = None
-    with turn.office.db.write() as connection:
-        if _still_waits(row, old, verdict):
-            authorizations.note(connection, turn.now, turn.client_id, old, **values)
-        else:
-            authorizations.move(connection, turn.now, turn.client_id, act, old, verdict.state, **values)
-        audit(
-            connection,
-            turn.now,
-            None,
-            f"auth.{act}",
-            client_id=turn.client_id,
-            state=verdict.state,
-            code=verdict.reason_code,
-        )
-    turn.access = None
+    if _still_waits(row, old, verdict):
+        authorizations.note(connection, turn.now, turn.client_id, old, **values)
+    else:
+        authorizations.move(connection, turn.now, turn.client_id, act, old, verdict.state, **values)
+    audit(
+        connection, turn.now, None, f"auth.{act}",
+        client_id=turn.client_id, state=verdict.state, code=verdict.reason_code,
+    )  # fmt: skip
+
+
+def _withdrawn(turn: Turn, row: sqlite3.Row, act: str, old: AuthState, verdict: Verdict) -> dict[str, Any]:
+    """That a client took back what it had granted, and when that was seen first: later checks do not move the day (F28)."""
+    if verdict.state is not AuthState.NO_PERMISSION:
+        return {"withdrawn_at": None} if verdict.state in _WORKS else {}
+    seen = to_text(turn.now) if old in _WORKS else row["withdrawn_at"]
+    if act == "finish" and seen is not None and _is_another_subject(turn, row):
+        return {}
+    return {"withdrawn_at": seen, "reason_code": "withdrawn"} if seen is not None else {}
+
+
+def _is_another_subject(turn: Turn, row: sqlite3.Row) -> bool:
+    """Whether another identity was tried than the one that had been let in before."""
+    identity = offices.identity(turn.office.db, row["identity_id"]) if row["identity_id"] else None
+    return identity is None or row["subject"] != f"{identity['subject_type']}:{identity['subject_value']}"
 
 
 def _is_another_way(row: sqlite3.Row) -> bool:
@@ -225,8 +270,13 @@ def put_back(turn: Turn, row: sqlite3.Row, verdict: Verdict) -> bool:
 async def end_replaced(turn: Turn, verdict: Verdict, replaced: Secret | None) -> None:
     """A login that a new one replaces is ended at KSeF, or it would live on for days (F32). Best effort."""
     if verdict.is_good and replaced is not None:
-        with suppress(KsefError, NotNow):
-            await turn.api.end_auth_session(turn.nip, replaced)
+        await end_login(turn, replaced)
+
+
+async def end_login(turn: Turn, refresh: Secret) -> None:
+    """End a login at KSeF, as far as KSeF can be reached: nobody here keeps its tokens."""
+    with suppress(KsefError, NotNow):
+        await turn.api.end_auth_session(turn.nip, refresh)
 
 
 def _sealed_tokens(turn: Turn, verdict: Verdict) -> dict[str, Any]:
@@ -263,7 +313,7 @@ def seal(turn: Turn, what: str, value: Secret) -> bytes:
     return turn.office.sealer.seal(value, client=turn.nip, kind=_KINDS[what], row=str(turn.client_id))
 
 
-def opened(turn: Turn, row: sqlite3.Row, what: str) -> Secret | None:
+def opened(turn: Turn, row: Proof, what: str) -> Secret | None:
     """A sealed secret of this client; None when there is none or it is not this client's."""
     blob = row[f"sealed_{what}"]
     if blob is None:

@@ -15,6 +15,7 @@ _COLUMNS = frozenset(
         "method", "identity_id", "intent", "step", "step_failed", "reason_code", "reason", "rights",
         "can_delegate", "subject", "context_nip", "reference", "sealed_operation", "sealed_token", "sealed_refresh",
         "refresh_until", "sealed_access", "access_until", "fallback", "retry_at", "requested_at", "checked_at", "valid_until",
+        "withdrawn_at",
     }
 )  # fmt: skip
 

@@ -114,15 +114,20 @@ def set_archived(connection: sqlite3.Connection, client_id: int, at: datetime | 
     connection.execute("UPDATE client SET archived_at = ? WHERE id = ?", (to_text(at) if at else None, client_id))
 
 
+def set_self_service(connection: sqlite3.Connection, client_id: int, on: bool) -> None:
+    """Whether a client works by itself, with a certificate of its own (F31)."""
+    connection.execute("UPDATE client SET self_service = ? WHERE id = ?", (int(on), client_id))
+
+
 def insert_identity(connection: sqlite3.Connection, now: datetime, values: dict[str, object]) -> int:
     """A new identity's id; sqlite3.IntegrityError when the label is taken."""
     names = (
         "label", "operator_id", "subject_type", "subject_value", "common_name", "serial", "fingerprint",
-        "key_kind", "valid_from", "valid_to", "certificate", "seal_row", "sealed_key", "kind", "proof",
+        "key_kind", "valid_from", "valid_to", "certificate", "seal_row", "sealed_key", "kind", "proof", "client_id",
     )  # fmt: skip
     cursor = connection.execute(
         f"INSERT INTO identity ({', '.join(names)}, created_at) VALUES ({', '.join(':' + n for n in names)}, :created_at)",
-        {"kind": "", "proof": None, **values, "created_at": to_text(now)},
+        {"kind": "", "proof": None, "client_id": None, **values, "created_at": to_text(now)},
     )
     return int(cursor.lastrowid or 0)
 
@@ -165,3 +170,47 @@ def replace_identity(connection: sqlite3.Connection, old_id: int, new_id: int | 
 def revoke_identity(connection: sqlite3.Connection, now: datetime, identity_id: int) -> None:
     """KSeF does not know this identity's certificate any more: nothing is signed with it."""
     connection.execute("UPDATE identity SET revoked_at = ? WHERE id = ?", (to_text(now), identity_id))
+
+
+def identities_of_client(db: Database, client_id: int) -> list[sqlite3.Row]:
+    """The identities in use that belong to one self-service client."""
+    return db.rows("SELECT * FROM identity WHERE client_id = ? AND removed_at IS NULL ORDER BY label", (client_id,))
+
+
+def suspect_identity(connection: sqlite3.Connection, now: datetime, identity_id: int) -> None:
+    """Ask for a test of an identity at home; the office's own client is woken, for it carries the test out (F27)."""
+    cursor = connection.execute(
+        "UPDATE identity SET suspected_at = ? WHERE id = ? AND suspected_at IS NULL AND stopped_at IS NULL "
+        "AND removed_at IS NULL AND client_id IS NULL",
+        (to_text(now), identity_id),
+    )
+    if cursor.rowcount:
+        connection.execute("UPDATE client SET name = name WHERE office = 1")
+
+
+def suspected_identities(db: Database) -> list[sqlite3.Row]:
+    """The identities that wait for a test, oldest first."""
+    return db.rows("SELECT * FROM identity WHERE suspected_at IS NOT NULL AND removed_at IS NULL ORDER BY suspected_at")
+
+
+def clear_suspicion(connection: sqlite3.Connection, identity_id: int) -> None:
+    """The test is over."""
+    connection.execute("UPDATE identity SET suspected_at = NULL WHERE id = ?", (identity_id,))
+
+
+def stop_identity(connection: sqlite3.Connection, now: datetime, identity_id: int, reason: str) -> bool:
+    """No login by this identity from now on; False when it was stopped before."""
+    cursor = connection.execute(
+        "UPDATE identity SET stopped_at = ?, stop_reason = ?, suspected_at = NULL WHERE id = ? AND stopped_at IS NULL",
+        (to_text(now), reason, identity_id),
+    )
+    return cursor.rowcount == 1
+
+
+def resume_identity(connection: sqlite3.Connection, identity_id: int) -> bool:
+    """Logins by this identity are possible again; False when it was not stopped."""
+    cursor = connection.execute(
+        "UPDATE identity SET stopped_at = NULL, stop_reason = '' WHERE id = ? AND stopped_at IS NOT NULL",
+        (identity_id,),
+    )
+    return cursor.rowcount == 1

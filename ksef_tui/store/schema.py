@@ -344,6 +344,22 @@ _CERTIFICATES = [
     ) STRICT""",
 ]
 
+# How long a login is let stand: whose certificate may work where, whom the ministry stopped, who was asked about today.
+_STANDING = [
+    "ALTER TABLE client ADD COLUMN self_service INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE identity ADD COLUMN client_id INTEGER REFERENCES client(id)",  # of a self-service client, for it alone
+    "ALTER TABLE identity ADD COLUMN suspected_at TEXT",  # a client's login by it ended with 480: to be tested at home
+    "ALTER TABLE identity ADD COLUMN stopped_at TEXT",
+    "ALTER TABLE identity ADD COLUMN stop_reason TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE authorization ADD COLUMN withdrawn_at TEXT",
+    """CREATE TABLE probe (
+        client_id INTEGER PRIMARY KEY REFERENCES client(id),
+        started_at TEXT NOT NULL,
+        due_at TEXT NOT NULL
+    ) STRICT""",
+    "CREATE INDEX probe_started ON probe (started_at)",
+]
+
 # (name, statements), in order; the number of a step is its place, counted from 1.
 STEPS: list[tuple[str, list[str]]] = [
     ("office", [*_OFFICE, *_feed("client"), *_feed("authorization")]),
@@ -352,4 +368,5 @@ STEPS: list[tuple[str, list[str]]] = [
     ("signatures", _SIGNATURES),
     ("vault", _VAULT),
     ("certificates", _CERTIFICATES),
+    ("standing", _STANDING),
 ]

@@ -33,7 +33,7 @@ class SealedColumn:
 
 
 SEALED = (
-    SealedColumn("identity", "sealed_key", "private_key", _OFFICE, "t.seal_row"),
+    SealedColumn("identity", "sealed_key", "private_key", f"coalesce({_CLIENT}, {_OFFICE})", "t.seal_row"),
     SealedColumn("enrolment", "sealed_key", "private_key", _OFFICE, "t.seal_row"),
     SealedColumn("authorization", "sealed_operation", "operation_token", _CLIENT, _CLIENT_ROW),
     SealedColumn("authorization", "sealed_token", "ksef_token", _CLIENT, _CLIENT_ROW),

@@ -30,6 +30,7 @@ SETTINGS: dict[str, Setting] = {
         Setting("parallel_clients", "8", "int", "ilu klientów obsługiwać naraz", least=1),
         Setting("xsd_folder", "", "path", "katalog z plikami XSD FA(3); puste: z pakietu ksef-client"),
         Setting("ascii", "0", "flag", "1: znaki stanu tylko w ASCII"),
+        Setting("probe", "1", "flag", "1: raz na dobę sprawdzaj w KSeF dostęp do każdego klienta"),
         Setting("upo_late_minutes", "60", "int", "po ilu minutach brak UPO jest spóźnieniem"),
     )
 }

@@ -14,6 +14,8 @@ client.add         a k -
 client.archive     a - -
 identity.add       a k -
 identity.remove    a - -
+identity.resume    a - -
+client.self_service a - -
 auth.start         a k -
 auth.check         a k -
 auth.revoke        a k -
