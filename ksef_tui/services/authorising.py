@@ -42,17 +42,23 @@ def start_with_identity(office: Office, operator: Operator, client_id: int, iden
     or a client whose invoices are still under way with another identity (F23).
     """
     require(operator, Act.AUTH_START, client_id)
+    identity = usable_identity(office, operator, identity_id)
+    _start(
+        office, operator, client_id,
+        subject=f"{identity['subject_type']}:{identity['subject_value']}",
+        method=AuthMethod.CERTIFICATE, identity_id=identity_id, sealed_token=None,
+    )  # fmt: skip
+
+
+def usable_identity(office: Office, operator: Operator, identity_id: int) -> sqlite3.Row:
+    """The identity, when this operator may sign with it now. Raises Problem: unknown, another person's, expired."""
     identity = offices.identity(office.db, identity_id)
     if identity is None or identity["removed_at"] is not None:
         raise Problem("unknown_identity", "Nie ma takiego profilu.")
     personal.refuse_someone_elses(operator, identity)
     if from_text(identity["valid_to"]) <= office.clock():
         raise Problem("certificate_expired", f"Certyfikat profilu {identity['label']} wygasł – dodaj nowy.")
-    _start(
-        office, operator, client_id,
-        subject=f"{identity['subject_type']}:{identity['subject_value']}",
-        method=AuthMethod.CERTIFICATE, identity_id=identity_id, sealed_token=None,
-    )  # fmt: skip
+    return identity
 
 
 def start_with_token(office: Office, operator: Operator, client_id: int, token: Secret) -> None:

@@ -20,7 +20,9 @@ from ksef_tui.store import leases, limits, records
 if TYPE_CHECKING:
     from ksef_tui.ksef.http import Call, Outcome
 
-ON_THE_WAY = 0.5  # seconds that a call may travel: we count it when it leaves, KSeF when it arrives
+ON_THE_WAY = 0.5  # seconds that a call may travel: KSeF counts it when it arrives, at the latest when it answers
+LATE_ANSWERS = 5.0  # seconds that an answer may take and its call still be looked up for a window of a second
+ANONYMOUS_SPARE = 5  # calls a second left to others: logins share their limit with every process of this address (F37)
 PATIENCE = 3.0  # seconds that a call of a pass waits for its limit by itself; longer waits end the pass
 LEASE_SECONDS = 120.0
 HOUR = 3600.0
@@ -85,10 +87,12 @@ class CallKeeper:
         context = None if call.group == "anonymous" else call.context
         now = self._office.clock().timestamp()
         mine = doing.get()
-        limit = _less(limit_for(call.group, known), mine.reserve if mine else 0)
+        spare = ANONYMOUS_SPARE if context is None else 0
+        limit = _less(limit_for(call.group, known), (mine.reserve if mine else 0) + spare)
         window = _window(limit)
-        since = now - window - ON_THE_WAY
-        times = [at + ON_THE_WAY for at in records.calls_since(self._office.db, context, name, since)] if window else []
+        since = now - window - LATE_ANSWERS
+        calls = records.calls_since(self._office.db, context, name, since) if window else []
+        times = [at + ON_THE_WAY if answered is None else answered for at, answered in calls]
         blocked = limits.blocked_until(self._office.db, context or "", name) - now
         wait = max(wait_needed(limit, times, now), blocked)
         if wait > PATIENCE and wait > blocked:

@@ -21,7 +21,7 @@ from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Operator
 from ksef_tui.domain.times import from_text, to_text
 from ksef_tui.ksef.errors import Unauthorized
-from ksef_tui.services import interactive, login, originals, receipts, sending, tracking
+from ksef_tui.services import bulk, interactive, login, originals, receipts, sending, tracking
 from ksef_tui.services.calls import LEASE_SECONDS, CallKeeper, Doing, LeaseLost, NotNow, doing
 from ksef_tui.services.office import Office
 from ksef_tui.services.turn import NoAccess, Polls, Turn
@@ -97,6 +97,7 @@ class Worker:
                 if seen != version:
                     version = seen
                     self._wake_changed()
+                self._advance_bulk()
                 self._start_due()
                 if self.until_idle and not self.running and self._is_idle():
                     break
@@ -128,6 +129,15 @@ class Worker:
         for row in authorizations.with_intent(self.office.db):  # a person waits for it: now, whatever failed before
             self.clients.setdefault(row["client_id"], Client()).not_before = 0.0
         self._seq = newest_seq(self.office)
+
+    def _advance_bulk(self) -> None:
+        """Runs over many clients go on: the next few are asked."""
+        try:
+            for client_id in bulk.advance(self.office):
+                client = self.clients.setdefault(client_id, Client())
+                client.next_at = client.not_before = 0.0
+        except Problem as problem:
+            self._cannot_write(problem)
 
     def _start_due(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -320,7 +330,7 @@ async def carry_out(office: Office, client_id: int, *, patience: float, tell: Ca
             if lease is None:
                 await asyncio.sleep(LOOK_EVERY)
                 continue
-            pause = await _intent_once(worker, client_id, polls, lease)
+            pause = await intent_once(worker, client_id, polls, lease)
             if tell is not None:
                 tell()
             await asyncio.sleep(min(pause, max(0.0, end - loop.time())))  # KSeF may ask for a longer wait than we have
@@ -350,7 +360,7 @@ async def own_turn(office: Office, client_id: int, operator: Operator, *, patien
         await worker.api.aclose()
 
 
-async def _intent_once(worker: Worker, client_id: int, polls: Polls, lease: leases.Lease) -> float:
+async def intent_once(worker: Worker, client_id: int, polls: Polls, lease: leases.Lease) -> float:
     """One attempt; seconds until the next one makes sense, if the intent is still there."""
     row = offices.client(worker.office.db, client_id)
     assert row is not None
@@ -372,7 +382,7 @@ async def _intent_once(worker: Worker, client_id: int, polls: Polls, lease: leas
 def anything_moves(office: Office) -> bool:
     """Whether something is under way or can still move: the opposite of idle (contract, `worker`)."""
     now = office.clock()
-    if office.db.value("SELECT 1 FROM authorization WHERE intent <> '' LIMIT 1"):
+    if office.db.value("SELECT 1 FROM authorization WHERE intent <> '' LIMIT 1") or bulk.is_open(office):
         return True
     from ksef_tui.services.client_views import state_of
 

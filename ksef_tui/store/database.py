@@ -33,6 +33,7 @@ _CLASS_OF_ERROR = {
     sqlite3.SQLITE_NOTADB: ("not_a_database", "Ten plik nie jest bazą danych ksef-tui."),
     sqlite3.SQLITE_CANTOPEN: ("cannot_open", "Nie można otworzyć bazy danych – sprawdź katalog i prawa do niego."),
 }
+DATABASE_PROBLEMS = frozenset(code for code, _ in _CLASS_OF_ERROR.values())
 
 
 def as_problem(error: sqlite3.Error) -> Problem | None:

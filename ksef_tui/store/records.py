@@ -102,17 +102,22 @@ def keep_odd_answer(connection: sqlite3.Connection, now: datetime, call_id: int,
     )
 
 
-def calls_since(db: Database, context: str | None, limit_group: str, since_epoch: float) -> list[float]:
-    """When calls of a limit group started, oldest first (seconds since 1970). `context` None: of every context."""
-    if context is None:
-        sql, args = (
-            "SELECT epoch FROM journal WHERE phase = 'started' AND limit_group = ? AND epoch > ?",
-            [limit_group, since_epoch],
-        )
-    else:
-        sql = "SELECT epoch FROM journal WHERE phase = 'started' AND context = ? AND limit_group = ? AND epoch > ?"
-        args = [context, limit_group, since_epoch]
-    return [row[0] for row in db.rows(sql + " ORDER BY epoch", args)]
+def calls_since(
+    db: Database, context: str | None, limit_group: str, since_epoch: float
+) -> list[tuple[float, float | None]]:
+    """When calls of a limit group started and were answered (None: they were not), oldest first, in seconds since 1970.
+    `context` None: of every context."""
+    which, args = (
+        ("", [limit_group, since_epoch])
+        if context is None
+        else ("AND s.context = ?", [limit_group, since_epoch, context])
+    )
+    rows = db.rows(
+        "SELECT s.epoch, (SELECT e.epoch FROM journal e WHERE e.call_id = s.id AND e.kind IN ('ok', 'refused', 'limited')) "
+        f"FROM journal s WHERE s.phase = 'started' AND s.limit_group = ? AND s.epoch > ? {which} ORDER BY s.epoch",
+        args,
+    )
+    return [(row[0], row[1]) for row in rows]
 
 
 def calls_of_invoice(db: Database, invoice_id: int) -> list[sqlite3.Row]:

@@ -360,6 +360,38 @@ _STANDING = [
     "CREATE INDEX probe_started ON probe (started_at)",
 ]
 
+# One thing asked for many clients: who asked what, and what became of each. A client's row waits, is asked (its intent
+# stands on the authorisation), and ends.
+_BULK = [
+    """CREATE TABLE bulk_run (
+        id INTEGER PRIMARY KEY,
+        kind TEXT NOT NULL,
+        operator_id INTEGER NOT NULL REFERENCES operator(id),
+        identity_id INTEGER REFERENCES identity(id),
+        begun_at TEXT NOT NULL,
+        ended_at TEXT,
+        stopped_by INTEGER REFERENCES operator(id),
+        silent_since TEXT,
+        next_probe TEXT
+    ) STRICT""",
+    "CREATE INDEX bulk_run_open ON bulk_run (id) WHERE ended_at IS NULL",
+    """CREATE TABLE bulk_client (
+        run_id INTEGER NOT NULL REFERENCES bulk_run(id),
+        client_id INTEGER NOT NULL REFERENCES client(id),
+        place INTEGER NOT NULL,
+        operator_id INTEGER NOT NULL REFERENCES operator(id),
+        state TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'asked', 'done', 'refused', 'skipped', 'stopped')),
+        attempts INTEGER NOT NULL DEFAULT 0,
+        asked_at TEXT,
+        ended_at TEXT,
+        outcome TEXT NOT NULL DEFAULT '',
+        reason_code TEXT NOT NULL DEFAULT '',
+        reason TEXT NOT NULL DEFAULT '',
+        PRIMARY KEY (run_id, client_id)
+    ) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX bulk_client_open ON bulk_client (run_id, state) WHERE state IN ('waiting', 'asked')",
+]
+
 # (name, statements), in order; the number of a step is its place, counted from 1.
 STEPS: list[tuple[str, list[str]]] = [
     ("office", [*_OFFICE, *_feed("client"), *_feed("authorization")]),
@@ -369,4 +401,5 @@ STEPS: list[tuple[str, list[str]]] = [
     ("vault", _VAULT),
     ("certificates", _CERTIFICATES),
     ("standing", _STANDING),
+    ("bulk", _BULK),
 ]

@@ -50,9 +50,9 @@ def test_windows_of_limits_are_counted_from_the_first_rows_only(db: Database):
     end(db, start(db))
     start(db, context="5265877635")
     start(db, group="sessionMisc")
-    since = NOW.timestamp() - 1
-    assert records.calls_since(db, "1111111111", "invoiceSend", since) == [NOW.timestamp()]
-    assert len(records.calls_since(db, None, "invoiceSend", since)) == 2
+    since, now = NOW.timestamp() - 1, NOW.timestamp()
+    assert records.calls_since(db, "1111111111", "invoiceSend", since) == [(now, now + 1)]
+    assert records.calls_since(db, None, "invoiceSend", since) == [(now, now + 1), (now, None)]
     assert records.calls_since(db, None, "invoiceSend", NOW.timestamp()) == []
 
 
