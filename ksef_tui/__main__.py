@@ -6,7 +6,9 @@ from __future__ import annotations
 def main() -> None:
     """Run the command line."""
     from ksef_tui.cli.shared import program
+    from ksef_tui.vault.process import leave_no_core
 
+    leave_no_core()
     program()
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ksef_tui.domain.problems import Problem
-from ksef_tui.domain.secret import Secret
 from ksef_tui.services.office import Office, database_path
 from ksef_tui.store import offices
 from ksef_tui.store.database import open_database
+from ksef_tui.vault.data_key import KeyStore, no_passphrase
 
 if TYPE_CHECKING:
-    from ksef_tui.vault.seal import Sealer
+    import sqlite3
+
+    from ksef_tui.domain.secret import Secret
 
 
 def default_data_dir() -> Path:
@@ -30,7 +33,7 @@ def user_data_dir() -> Path:
     return user_data_path("ksef-tui", appauthor=False)
 
 
-def open_office(data_dir: Path, *, ask_passphrase: Callable[[], Secret] | None = None) -> Office:
+def open_office(data_dir: Path, *, ask_passphrase: Callable[[], Secret | None] | None = None) -> Office:
     """The office in `data_dir`. Raises Problem when there is none or it cannot be opened.
 
     `ask_passphrase` is asked when the office's key needs a passphrase and systemd has not handed one over.
@@ -47,26 +50,22 @@ def open_office(data_dir: Path, *, ask_passphrase: Callable[[], Secret] | None =
     if row is None:
         db.close()
         raise Problem("no_office", f"W katalogu {data_dir} nie ma biura. Załóż je: ksef-tui init.")
-    kind, office_id = row["secrets"], row["office_id"]
-
-    def open_sealer() -> Sealer:
-        from ksef_tui.vault import data_key
-        from ksef_tui.vault.seal import Sealer
-
-        try:
-            return Sealer(data_key.open(kind, data_dir, office_id))
-        except Problem as problem:
-            if problem.code != "passphrase_needed" or ask_passphrase is None:
-                raise
-            return Sealer(data_key.open(kind, data_dir, office_id, ask_passphrase()))
-
+    keys = KeyStore(lambda: offices.secrets(db), data_dir, row["office_id"], ask_passphrase or no_passphrase)
     override = os.environ.get("KSEF_TUI_API_URL") or None
-    return Office(
+    office = Office(
         data_dir=data_dir,
         db=db,
         environment=resolve(row["environment"], override or row["api_url"]),
-        office_id=office_id,
+        office_id=row["office_id"],
         nip=row["nip"],
         name=row["name"],
-        open_sealer=open_sealer,
+        keys=keys,
     )
+    db.before_commit = partial(_mend, office)
+    return office
+
+
+def _mend(office: Office, connection: sqlite3.Connection) -> None:
+    from ksef_tui.services.sealing import mend
+
+    mend(office, connection)

@@ -14,12 +14,10 @@ from ksef_tui.cli.shared import (
     Context,
     group,
     json_option,
+    new_passphrase,
     program,
     show,
-    someone_types,
-    stdin_line,
 )
-from ksef_tui.domain.secret import Secret
 
 
 @program.command()
@@ -30,23 +28,19 @@ from ksef_tui.domain.secret import Secret
 @click.option(
     "--secrets", "kind", type=click.Choice(["file", "system", "passphrase"]), default="file", show_default=True
 )
+@click.option("--passphrase-stdin", is_flag=True, help="hasło: pierwszy wiersz standardowego wejścia")
 @click.pass_obj
-def init(context: Context, environment: str, api_url: str | None, nip: str, name: str, kind: Any) -> None:
+def init(
+    context: Context, environment: str, api_url: str | None, nip: str, name: str, kind: Any, passphrase_stdin: bool
+) -> None:
     """Zakłada biuro w katalogu danych."""
     from ksef_tui.services import office
 
     office.init(
         context.directory, environment=environment, nip=nip, name=name, login=context.login_or_user, api_url=api_url,
-        secrets_kind=kind, passphrase=new_passphrase() if kind == "passphrase" else None,
+        secrets_kind=kind, passphrase=new_passphrase(passphrase_stdin, "Hasło biura") if kind == "passphrase" else None,
     )  # fmt: skip
     click.echo(f"Biuro założone w {context.directory}.", err=True)
-
-
-def new_passphrase() -> Secret:
-    """A passphrase typed twice without echo, or the first line of stdin."""
-    if not someone_types():
-        return stdin_line()
-    return Secret(click.prompt("Hasło biura", hide_input=True, confirmation_prompt="Jeszcze raz", err=True))
 
 
 @program.command()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 HOMES = {
     "demo": "office", "init": "office", "sandbox": "office", "config": "office", "operator": "office",
     "client": "clients", "identity": "clients", "auth": "authorisation",
-    "invoice": "invoices", "queue": "invoices", "upo": "invoices", "worker": "worker",
+    "invoice": "invoices", "queue": "invoices", "upo": "invoices", "worker": "worker", "vault": "vault",
 }  # fmt: skip
 LONGEST_LINE = 10_000
 
@@ -60,6 +60,8 @@ class Context:
 
     data_dir: Path | None
     login: str | None
+    passphrase_stdin: bool = False
+    asks: bool = True  # whether a person may be asked for the office's passphrase
 
     @property
     def directory(self) -> Path:
@@ -75,10 +77,11 @@ class Context:
 
     @cached_property
     def office(self) -> Office:
-        """The office; a passphrase comes from systemd or is asked for."""
+        """The office. Its passphrase, when one is needed, comes from systemd, the first line of stdin or a person."""
         from ksef_tui.compose import open_office
 
-        opened = open_office(self.directory, ask_passphrase=ask_passphrase if someone_types() else None)
+        given = stdin_line() if self.passphrase_stdin and not someone_types() else None  # before the command's own
+        opened = open_office(self.directory, ask_passphrase=lambda: given or (ask_passphrase() if self.asks else None))
         click.get_current_context().find_root().call_on_close(opened.close)
         return opened
 
@@ -105,9 +108,28 @@ def stdin_bytes(limit: int) -> bytes:
     return b"" if sys.stdin is None else sys.stdin.buffer.read(limit + 1)
 
 
-def ask_passphrase() -> Secret:
-    """The office's passphrase, typed without echo."""
-    return Secret(click.prompt("Hasło biura", hide_input=True, err=True))
+def ask_passphrase(prompt: str = "Hasło biura") -> Secret | None:
+    """A passphrase typed without echo on the terminal of this process, whatever its stdin is; None without one."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return None
+    try:
+        return Secret(getpass.getpass(f"{prompt}: ").encode("utf-8", "surrogateescape"))
+    except (EOFError, KeyboardInterrupt):
+        raise click.exceptions.Abort from None
+
+
+def new_passphrase(from_stdin: bool, prompt: str = "Nowe hasło") -> Secret:
+    """A passphrase that shall be: typed twice without echo, or the next line of stdin. Raises Problem."""
+    if from_stdin or not someone_types():
+        return stdin_line()
+    first, second = ask_passphrase(prompt), ask_passphrase("Jeszcze raz")
+    if first is None or second is None:
+        return stdin_line()
+    if first.reveal() != second.reveal():
+        raise Problem("passphrases_differ", "Hasła się różnią – niczego nie zmieniono.")
+    return first
 
 
 class Program(click.Group):
@@ -161,11 +183,12 @@ def plain(text: str) -> str:
 @click.group(cls=Program, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--data-dir", type=FOLDER, help="katalog biura (KSEF_TUI_DATA_DIR)")
 @click.option("--operator", "login", help="login operatora; domyślnie użytkownik systemu")
+@click.option("--passphrase-stdin", is_flag=True, help="hasło biura: pierwszy wiersz standardowego wejścia")
 @click.version_option(package_name="ksef-tui")
 @click.pass_context
-def program(ctx: click.Context, data_dir: Path | None, login: str | None) -> None:
+def program(ctx: click.Context, data_dir: Path | None, login: str | None, passphrase_stdin: bool) -> None:
     """ksef-tui: biuro rachunkowe autoryzuje klientów w KSeF i wysyła ich faktury."""
-    ctx.obj = Context(data_dir, login)
+    ctx.obj = Context(data_dir, login, passphrase_stdin)
     if ctx.invoked_subcommand is None:
         from ksef_tui.tui.app import run
 

@@ -40,6 +40,12 @@ class Act(StrEnum):
     INVOICE_EXPORT = "invoice.export"
     SETTING_CHANGE = "setting.change"
     BACKUP = "backup"
+    VAULT_STATUS = "vault.status"
+    VAULT_PASSPHRASE = "vault.passphrase"
+    VAULT_PROTECT = "vault.protect"
+    VAULT_ROTATE = "vault.rotate"
+    VAULT_EXPORT = "vault.export"
+    VAULT_IMPORT = "vault.import"
     OPERATOR_ADD = "operator.add"
     OPERATOR_DISABLE = "operator.disable"
 
@@ -59,6 +65,7 @@ _ADMIN_ONLY = frozenset(
     {
         Act.IDENTITY_REMOVE, Act.SETTING_CHANGE, Act.BACKUP, Act.CLIENT_ARCHIVE, Act.OPERATOR_ADD, Act.OPERATOR_DISABLE,
         Act.IDENTITY_RESUME, Act.CLIENT_SELF_SERVICE,
+        Act.VAULT_STATUS, Act.VAULT_PASSPHRASE, Act.VAULT_PROTECT, Act.VAULT_ROTATE, Act.VAULT_EXPORT, Act.VAULT_IMPORT,
     }
 )  # fmt: skip
 _OFFICE_ONLY = _ADMIN_ONLY | {Act.CLIENT_ADD, Act.IDENTITY_ADD}

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     import httpx
 
     from ksef_tui.ksef.environments import Environment
-    from ksef_tui.vault.data_key import Kind
-    from ksef_tui.vault.seal import Sealer
+    from ksef_tui.vault.data_key import KeyStore, Kind
+    from ksef_tui.vault.seal import OfficeSealer
 
 DATABASE_FILE = "office.db"
+LEAST_PASSPHRASE = 8
 
 Clock = Callable[[], datetime]
 
@@ -45,17 +46,19 @@ class Office:
     office_id: str
     nip: str
     name: str
-    open_sealer: Callable[[], Sealer]
+    keys: KeyStore = field(repr=False)
     clock: Clock = utc_now
     transport: httpx.AsyncBaseTransport | None = None
     exercise: bool = False  # the demo says on screen that it is one
-    _sealer: Sealer | None = field(default=None, repr=False)
+    _sealer: OfficeSealer | None = field(default=None, repr=False)
 
     @property
-    def sealer(self) -> Sealer:
+    def sealer(self) -> OfficeSealer:
         """Seals and opens secrets; the data key is asked for at the first use. Raises Problem."""
         if self._sealer is None:
-            self._sealer = self.open_sealer()
+            from ksef_tui.services.sealing import open_sealer
+
+            self._sealer = open_sealer(self)
         return self._sealer
 
     @property
@@ -91,45 +94,60 @@ def init(
     is there already, a data key that cannot be made.
     """
     from ksef_tui.ksef.environments import resolve
-    from ksef_tui.vault import data_key
+    from ksef_tui.vault.data_key import KeyStore
+    from ksef_tui.vault.files import locked
+    from ksef_tui.vault.seal import header_of
 
     nip = parse_nip(nip)
     name = checked_name(name)
     resolve(environment, api_url)
+    if secrets_kind == "passphrase" and passphrase is not None:
+        checked_passphrase(passphrase)
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise Problem("bad_folder", f"Nie można założyć katalogu {data_dir}: {os_reason(error)}.") from error
-    if database_path(data_dir).exists():
-        with_office = open_database(database_path(data_dir))
-        known = offices.office(with_office)
-        with_office.close()
-        if known is not None:
-            raise Problem("office_exists", f"W tym katalogu jest już biuro: {known['name']}.")
-    office_id = secrets.token_hex(8)
-    data_key.create(secrets_kind, data_dir, office_id, passphrase)
-    db = open_database(database_path(data_dir))
-    now = clock()
+    with locked(data_dir / "keys" / "init"):  # who is second finds the office of the first, and makes no key
+        if database_path(data_dir).exists():
+            with_office = open_database(database_path(data_dir))
+            known = offices.office(with_office)
+            with_office.close()
+            if known is not None:
+                raise Problem("office_exists", f"W tym katalogu jest już biuro: {known['name']}.")
+        office_id = secrets.token_hex(8)
+        key = KeyStore(lambda: secrets_kind, data_dir, office_id, lambda: passphrase).create()
+        db = open_database(database_path(data_dir))
+        now = clock()
+        try:
+            with db.write() as connection:
+                offices.insert_office(
+                    connection,
+                    now,
+                    office_id=office_id,
+                    environment=environment,
+                    api_url=api_url,
+                    nip=nip,
+                    name=name,
+                    secrets=secrets_kind,
+                    seal_header=header_of(key),
+                )
+                operator_id = offices.insert_operator(connection, now, login, login, Role.ADMIN)
+                offices.insert_client(connection, now, nip, name, is_office=True, keeper_id=operator_id)
+                admin = Operator(operator_id, login, login, Role.ADMIN)
+                audit(connection, now, admin, "office.init", environment=environment, nip=nip)
+        finally:
+            db.close()
+
+
+def checked_passphrase(passphrase: Secret) -> Secret:
+    """A new passphrase that can be typed in one line. Raises Problem("bad_passphrase")."""
     try:
-        with db.write() as connection:
-            if offices.office(db) is not None:
-                raise Problem("office_exists", "W tym katalogu jest już biuro.")
-            offices.insert_office(
-                connection,
-                now,
-                office_id=office_id,
-                environment=environment,
-                api_url=api_url,
-                nip=nip,
-                name=name,
-                secrets=secrets_kind,
-            )
-            operator_id = offices.insert_operator(connection, now, login, login, Role.ADMIN)
-            offices.insert_client(connection, now, nip, name, is_office=True, keeper_id=operator_id)
-            admin = Operator(operator_id, login, login, Role.ADMIN)
-            audit(connection, now, admin, "office.init", environment=environment, nip=nip)
-    finally:
-        db.close()
+        text = passphrase.reveal_text()
+    except UnicodeDecodeError:
+        text = ""
+    if len(text) < LEAST_PASSPHRASE or not text.isprintable():
+        raise Problem("bad_passphrase", f"Hasło musi mieć co najmniej {LEAST_PASSPHRASE} znaków, w jednym wierszu.")
+    return passphrase
 
 
 def checked_name(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import suppress
 
 from ksef_tui.services.office import Office
 from ksef_tui.store import leases
@@ -39,11 +40,13 @@ def somebody_works(office: Office) -> bool:
 
 
 def ensure(office: Office, login: str) -> WorkerChild:
-    """Start a worker as a child of this process unless one works already."""
+    """Start a worker as a child of this process unless one works already. What opens the key goes through its
+    standard input: neither its command line nor its environment, which others may read."""
     if somebody_works(office):
         return WorkerChild(None)
     command = [
-        sys.executable, "-m", "ksef_tui", "--data-dir", str(office.data_dir), "--operator", login, "worker", "--until-eof",
+        sys.executable, "-m", "ksef_tui", "--data-dir", str(office.data_dir), "--operator", login, "--passphrase-stdin",
+        "worker", "--until-eof",
     ]  # fmt: skip
     process = subprocess.Popen(
         command,
@@ -52,4 +55,9 @@ def ensure(office: Office, login: str) -> WorkerChild:
         stderr=subprocess.DEVNULL,
         start_new_session=True,  # a Ctrl+C or a hang-up of the terminal is the screen's business
     )
+    passphrase = office.keys.passphrase
+    assert process.stdin is not None
+    with suppress(BrokenPipeError):  # it ended at once, and nobody sends: the header says so
+        process.stdin.write((passphrase.reveal() if passphrase else b"") + b"\n")
+        process.stdin.flush()
     return WorkerChild(process)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from datetime import datetime
+from typing import Any
 
 from ksef_tui.domain.authorizations import AuthState
 from ksef_tui.domain.roles import Operator, Role
@@ -34,6 +35,11 @@ def insert_office(
         "VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)",
         (office_id, environment, api_url, nip, name, secrets, seal_header, to_text(now)),
     )
+
+
+def secrets(db: Database) -> Any:
+    """Where the office's data key is kept: file, passphrase or system."""
+    return db.value("SELECT secrets FROM office")
 
 
 def set_secrets(connection: sqlite3.Connection, secrets: str) -> None:

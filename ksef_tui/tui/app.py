@@ -20,6 +20,7 @@ from textual.widgets import Input
 
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Operator, Role
+from ksef_tui.services.sealing import check_key
 from ksef_tui.tui.desk import Desk, Exercise, Trouble, utc_now
 from ksef_tui.tui.main import MainScreen
 from ksef_tui.tui.present import Look
@@ -173,6 +174,9 @@ def run(office: Office, operator: Operator, exercise: Exercise | None = None) ->
     Starts a worker when nobody sends (never for a `client` operator) and stops it at the end.
     """
     check_terminal()
+    if operator.role is not Role.CLIENT:  # a passphrase is asked for before the screen is taken, never in the middle
+        check_key(office)
+    office.keys.ask_nobody()
     app = KsefTui(
         office,
         operator,

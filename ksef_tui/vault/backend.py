@@ -6,24 +6,15 @@ Never left to keyring's own choice, which on a machine without D-Bus takes none 
 
 from __future__ import annotations
 
-import base64
-import json
-import os
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from keyring.backend import KeyringBackend
 
 from ksef_tui.domain.problems import Problem
-from ksef_tui.domain.secret import Secret
-from ksef_tui.vault.files import read_private, write_private
+from ksef_tui.vault import key_file
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-_FORMAT = 1
-_SCRYPT_N = 2**16  # 160 ms on one core: once for each start, no burden for a person, much for who guesses
-_SCRYPT_ALLOWED = frozenset({2**15, 2**16, 2**17})
-_BROKEN = "Plik klucza {} jest uszkodzony lub innego rodzaju. Odtwórz go z kopii zapasowej."
 
 
 class KeyFileKeyring(KeyringBackend):
@@ -35,92 +26,59 @@ class KeyFileKeyring(KeyringBackend):
     # keyring reads this from the class; low, so that nobody gets this backend by accident
     priority: ClassVar[float] = 0.5
 
-    protection = "none"
-
     def __init__(self, path: Path) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._path = path
 
     def get_password(self, service: str, username: str) -> str | None:
         """The secret, None when there is none."""
-        found = self._load().get(_name(service, username))
+        found = self._load().get(key_file.entry_name(service, username))
         return found if found is None else str(found)
 
     def set_password(self, service: str, username: str, password: str) -> None:
         """Keeps the secret; on return it is on the disk."""
-        self._store({**self._load(), _name(service, username): password})
+        self._store({**self._load(), key_file.entry_name(service, username): password})
 
     def delete_password(self, service: str, username: str) -> None:
         """Forgets the secret; keyring.errors.PasswordDeleteError when there was none."""
         from keyring.errors import PasswordDeleteError
 
         entries = self._load()
-        if entries.pop(_name(service, username), None) is None:
+        if entries.pop(key_file.entry_name(service, username), None) is None:
             raise PasswordDeleteError("no such secret")
         self._store(entries)
 
     def _load(self) -> dict[str, Any]:
-        content = read_private(self._path)
-        if content is None:
+        document = key_file.read_document(self._path)
+        if document is None:
             return {}
         try:
-            document = json.loads(content)
-            if document["format"] != _FORMAT or document["protection"] != self.protection:
-                raise ValueError("another format")
-            return self._decode(document)
+            return self._entries(document)
         except (ValueError, KeyError, TypeError):
-            raise Problem("key_broken", _BROKEN.format(self._path)) from None
+            raise key_file.broken(self._path) from None
 
     def _store(self, entries: dict[str, Any]) -> None:
-        document = {"format": _FORMAT, "protection": self.protection, **self._encode(entries)}
-        write_private(self._path, json.dumps(document).encode())
+        key_file.write_document(self._path, self._document(entries))
 
-    def _decode(self, document: dict[str, Any]) -> dict[str, Any]:
-        return dict(document["entries"])
+    def _entries(self, document: dict[str, Any]) -> dict[str, Any]:
+        return key_file.open_entries(document)
 
-    def _encode(self, entries: dict[str, Any]) -> dict[str, Any]:
-        return {"entries": entries}
+    def _document(self, entries: dict[str, Any]) -> dict[str, Any]:
+        return key_file.open_document(entries)
 
 
 class PassphraseKeyring(KeyFileKeyring):
-    """The same file, its content sealed by AES-256-GCM under a key that scrypt makes of a passphrase.
+    """The same file under a passphrase. Raises Problem("wrong_passphrase") when the lock does not open it."""
 
-    Raises Problem("wrong_passphrase") when the passphrase does not open it.
-    """
-
-    protection = "passphrase"
-
-    def __init__(self, path: Path, passphrase: Secret) -> None:
+    def __init__(self, path: Path, lock: key_file.PassphraseLock) -> None:
         super().__init__(path)
-        self._passphrase = passphrase
-        self._derived: dict[tuple[bytes, int], Secret] = {}
+        self._lock = lock
 
-    def _decode(self, document: dict[str, Any]) -> dict[str, Any]:
-        from cryptography.exceptions import InvalidTag
+    def _entries(self, document: dict[str, Any]) -> dict[str, Any]:
+        return self._lock.entries(document)
 
-        salt, nonce, sealed = (base64.b64decode(document[part], validate=True) for part in ("salt", "nonce", "sealed"))
-        if document["n"] not in _SCRYPT_ALLOWED or len(salt) != 16 or len(nonce) != 12:
-            raise ValueError("out of bounds")
-        try:
-            opened = self._cipher(salt, document["n"]).decrypt(nonce, sealed, _header(document["n"], salt))
-        except InvalidTag:
-            raise Problem("wrong_passphrase", "Hasło do klucza biura jest niewłaściwe.") from None
-        return dict(json.loads(opened))
-
-    def _encode(self, entries: dict[str, Any]) -> dict[str, Any]:
-        salt, nonce = os.urandom(16), os.urandom(12)
-        sealed = self._cipher(salt, _SCRYPT_N).encrypt(nonce, json.dumps(entries).encode(), _header(_SCRYPT_N, salt))
-        texts = {"salt": salt, "nonce": nonce, "sealed": sealed}
-        return {"n": _SCRYPT_N, **{name: base64.b64encode(value).decode() for name, value in texts.items()}}
-
-    def _cipher(self, salt: bytes, n: int) -> Any:
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-        from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
-
-        if (salt, n) not in self._derived:
-            derive = Scrypt(salt=salt, length=32, n=n, r=8, p=1).derive
-            self._derived[salt, n] = Secret(derive(self._passphrase.reveal()))
-        return AESGCM(self._derived[salt, n].reveal())
+    def _document(self, entries: dict[str, Any]) -> dict[str, Any]:
+        return self._lock.document(entries)
 
 
 def system_keyring() -> KeyringBackend:
@@ -137,11 +95,3 @@ def system_keyring() -> KeyringBackend:
             "W tym systemie nie działa pęk kluczy (Secret Service). "
             "Użyj pliku klucza (--secrets file) albo hasła (--secrets passphrase).",
         ) from error
-
-
-def _name(service: str, username: str) -> str:
-    return json.dumps([service, username])
-
-
-def _header(n: int, salt: bytes) -> bytes:
-    return b"ksef-tui key file" + bytes([_FORMAT]) + n.to_bytes(4, "big") + salt

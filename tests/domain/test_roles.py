@@ -30,6 +30,12 @@ upo.export         a k c
 invoice.export     a k c
 setting.change     a - -
 backup             a - -
+vault.status       a - -
+vault.passphrase   a - -
+vault.protect      a - -
+vault.rotate       a - -
+vault.export       a - -
+vault.import       a - -
 operator.add       a - -
 operator.disable   a - -
 """

@@ -30,6 +30,7 @@ from ksef_tui.services import (
     letters,
     operators,
     syncing,
+    vaulting,
     views,
 )
 from ksef_tui.services.office import operator_named
@@ -85,6 +86,12 @@ REFUSED: dict[str, Ask] = {
     "exporting.export_invoices": lambda s, o: exporting.export_invoices(s.office, o, [s.invoice], s.folder),
     "operators.add": lambda s, o: operators.add(s.office, o, "nowy", "Nowy", Role.ADMIN),
     "operators.disable": lambda s, o: operators.disable(s.office, o, "kierownik"),
+    "vaulting.status": lambda s, o: vaulting.status(s.office, o),
+    "vaulting.change_passphrase": lambda s, o: vaulting.change_passphrase(s.office, o, Secret("inne hasło")),
+    "vaulting.protect": lambda s, o: vaulting.protect(s.office, o, "file"),
+    "vaulting.rotate": lambda s, o: vaulting.rotate(s.office, o),
+    "vaulting.export": lambda s, o: vaulting.export(s.office, o, s.folder, Secret("inne hasło")),
+    "vaulting.take_in": lambda s, o: vaulting.take_in(s.office, o, s.folder, Secret("inne hasło"), "file"),
     "operators.listed": lambda s, o: operators.listed(s.office, o),
     "client_views.authorization": lambda s, o: client_views.authorization(s.office, o, s.mine.id),
     "invoice_views.invoice_details": lambda s, o: invoice_views.invoice_details(s.office, o, s.invoice),
@@ -160,7 +167,7 @@ def test_every_service_function_that_is_told_who_acts_is_in_these_tables():
     asked |= {"invoice_views.timeline"}  # its caller has asked already
     modules = (
         approving, authorising, client_views, clients, configuring, contract, exporting, external, identities,
-        importing, invoice_views, letters, operators, syncing, views,
+        importing, invoice_views, letters, operators, syncing, vaulting, views,
     )  # fmt: skip
     taking = {
         f"{module.__name__.rpartition('.')[2]}.{name}"
@@ -183,6 +190,7 @@ def test_a_companys_operator_does_its_own_work(scene: Scene):
 
 ADMIN_ONLY = (
     "clients.archive", "configuring.change", "identities.remove", "operators.add", "operators.disable", "operators.listed",
+    "vaulting.status", "vaulting.change_passphrase", "vaulting.protect", "vaulting.rotate", "vaulting.export", "vaulting.take_in",
 )  # fmt: skip
 
 

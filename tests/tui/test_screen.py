@@ -201,7 +201,7 @@ async def test_of_invoices_that_come_a_narrowed_queue_shows_only_its_own_and_no_
 
 
 def _fields(office: Office) -> dict[str, object]:
-    names = ("data_dir", "environment", "office_id", "nip", "name", "open_sealer", "clock")
+    names = ("data_dir", "environment", "office_id", "nip", "name", "keys", "clock")
     return {name: getattr(office, name) for name in names}
 
 
@@ -390,7 +390,7 @@ async def test_a_token_is_typed_unseen_and_a_refusal_stays_in_the_form(ids: dict
         await pilot.press("down", "enter")
         await asked(app, pilot, Form)
         await pilot.press(*"tajny", "enter")
-        await expect(pilot, lambda: "W tym biurze nie ma klucza danych." in text_of(app))
+        await expect(pilot, lambda: "Brak klucza biura" in text_of(app))
         assert "tajny" not in text_of(app)
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 from ksef_tui.domain.authorizations import AuthState
 from ksef_tui.domain.invoices import InvoiceState
-from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Operator, Role
 from ksef_tui.domain.text import fold
 from ksef_tui.domain.times import to_text
@@ -22,6 +21,7 @@ from ksef_tui.ksef.environments import resolve
 from ksef_tui.services.office import Office, database_path
 from ksef_tui.store import documents, invoices, offices
 from ksef_tui.store.database import open_database
+from ksef_tui.vault.data_key import KeyStore
 
 NOW = datetime(2026, 11, 24, 8, 14, 8, tzinfo=UTC)  # 09:14:08 in Warsaw
 OFFICE_NIP = "5265877635"
@@ -37,11 +37,6 @@ def nip(number: int) -> str:
         if check < 10:
             return f"{base}{check}"
         base += 1
-
-
-def no_secrets() -> Any:
-    """The screens of these tests never open a secret."""
-    raise Problem("no_data_key", "W tym biurze nie ma klucza danych.")
 
 
 def new_office(folder: Path, environment: str = "sandbox", **settings: Any) -> tuple[Office, Operator]:
@@ -66,7 +61,7 @@ def new_office(folder: Path, environment: str = "sandbox", **settings: Any) -> t
         office_id="0123456789abcdef",
         nip=OFFICE_NIP,
         name="Biuro Rachunkowe Saldo",
-        open_sealer=no_secrets,
+        keys=KeyStore(lambda: "file", folder, "0123456789abcdef"),  # the screens of these tests never open a secret
         clock=lambda: NOW,
         **settings,
     )
