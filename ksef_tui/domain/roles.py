@@ -26,9 +26,12 @@ class Act(StrEnum):
     IDENTITY_REMOVE = "identity.remove"
     IDENTITY_RESUME = "identity.resume"
     CLIENT_SELF_SERVICE = "client.self_service"
+    IDENTITY_RESERVE = "identity.reserve"
+    IDENTITY_TAKEOVER = "identity.takeover"
     AUTH_START = "auth.start"
     AUTH_CHECK = "auth.check"
     AUTH_REVOKE = "auth.revoke"
+    AUTH_SWITCH = "auth.switch"
     INVOICE_IMPORT = "invoice.import"
     INVOICE_APPROVE = "invoice.approve"
     INVOICE_RECALL = "invoice.recall"
@@ -66,9 +69,10 @@ _ADMIN_ONLY = frozenset(
         Act.IDENTITY_REMOVE, Act.SETTING_CHANGE, Act.BACKUP, Act.CLIENT_ARCHIVE, Act.OPERATOR_ADD, Act.OPERATOR_DISABLE,
         Act.IDENTITY_RESUME, Act.CLIENT_SELF_SERVICE,
         Act.VAULT_STATUS, Act.VAULT_PASSPHRASE, Act.VAULT_PROTECT, Act.VAULT_ROTATE, Act.VAULT_EXPORT, Act.VAULT_IMPORT,
+        Act.IDENTITY_RESERVE,
     }
 )  # fmt: skip
-_OFFICE_ONLY = _ADMIN_ONLY | {Act.CLIENT_ADD, Act.IDENTITY_ADD}
+_OFFICE_ONLY = _ADMIN_ONLY | {Act.CLIENT_ADD, Act.IDENTITY_ADD, Act.IDENTITY_TAKEOVER, Act.AUTH_SWITCH}
 
 ALLOWED: dict[Role, frozenset[Act]] = {
     Role.ADMIN: frozenset(Act),

@@ -157,14 +157,17 @@ def _cannot_go(office: Office, client_ids: Iterable[int]) -> Iterator[tuple[str,
     now = office.clock()
     for client_id in client_ids:
         row = office.db.row(
-            "SELECT c.name, a.state, a.valid_until, a.method FROM client c JOIN authorization a ON a.client_id = c.id "
-            "WHERE c.id = ?",
+            "SELECT c.name, a.state, a.valid_until, a.method, w.label AS switch_to FROM client c "
+            "JOIN authorization a ON a.client_id = c.id LEFT JOIN (SELECT s.client_id, i.label FROM identity_switch s "
+            "JOIN identity i ON i.id = s.identity_id) w ON w.client_id = c.id WHERE c.id = ?",
             (client_id,),
         )
         assert row is not None
         state = state_of(office, row["state"], row["valid_until"], row["method"], now)
         if state not in CAN_SEND:
             yield row["name"], AUTH_BADGES[state].label
+        elif row["switch_to"] is not None:
+            yield row["name"], f"klient zmienia się na profil {row['switch_to']}"
 
 
 def _total(office: Office, client_id: int, rows: list[sqlite3.Row]) -> ClientTotal:

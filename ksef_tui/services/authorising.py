@@ -15,7 +15,8 @@ from ksef_tui.domain.secret import Secret
 from ksef_tui.domain.times import from_text, to_text
 from ksef_tui.services import personal
 from ksef_tui.services.office import Office
-from ksef_tui.store import authorizations, offices, signature_requests
+from ksef_tui.services.wire import left_behind
+from ksef_tui.store import authorizations, offices, signature_requests, switches
 from ksef_tui.store.records import audit
 
 # What a login leaves behind and a new one must not find.
@@ -100,8 +101,7 @@ def submit(office: Office, operator: Operator, client_id: int, signed: bytes) ->
     signer = signed_request.check(signed, challenge=asked["challenge"], nip=nip)
     if from_text(asked["valid_until"]) <= now:
         raise Problem("challenge_expired", "Minęło 10 minut na podpis tego żądania – zrób nowe i podpisz je od razu.")
-    if row["subject"] and signer not in (row["subject"], f"Nip:{nip}"):  # an owner may follow what anybody sent
-        _refuse_while_on_the_wire(office, client_id)
+    _refuse_while_on_the_wire(office, client_id, signer)
     sealed = office.sealer.seal(Secret(signed), client=nip, kind="signed_request", row=asked["challenge"])
     with office.db.write() as connection:
         kept = signature_requests.note(connection, client_id, asked["challenge"], sealed_signed=sealed)
@@ -152,13 +152,16 @@ def requested(office: Office, operator: Operator, client_id: int) -> None:
 
 
 def cancel(office: Office, operator: Operator, client_id: int) -> None:
-    """Stop an authorisation that is running or waits for a signature; one that worked before works again.
+    """Stop an authorisation that is running or waits for a signature; one that worked before works again. A change of
+    identity that waits for the queue to settle is given up.
 
     Raises Problem when there is none.
     """
     require(operator, Act.AUTH_START, client_id)
     now = office.clock()
     row = authorizations.get(office.db, client_id)
+    if row["state"] not in (AuthState.RUNNING, AuthState.TO_SIGN) and _give_up_switch(office, operator, row):
+        return
     before, values = restored(row) or (
         AuthState.MISSING,
         {"method": None, "identity_id": None, "sealed_token": None, "step": "", **FORGET},
@@ -171,7 +174,21 @@ def cancel(office: Office, operator: Operator, client_id: int) -> None:
         ):
             raise Problem("nothing_runs", "Nie ma czego przerwać: autoryzacja nie jest w toku.")
         signature_requests.delete(connection, client_id)
+        switches.delete(connection, client_id)
         audit(connection, now, operator, "auth.cancel", client_id=client_id)
+
+
+def _give_up_switch(office: Office, operator: Operator, row: sqlite3.Row) -> bool:
+    """Forget a change of identity that has not begun; False when there is none."""
+    wish = switches.get(office.db, row["client_id"])
+    if wish is None or wish["phase"] != "waiting":
+        return False
+    now = office.clock()
+    with office.db.write() as connection:
+        switches.delete(connection, row["client_id"])
+        authorizations.note(connection, now, row["client_id"], AuthState(row["state"]))
+        audit(connection, now, operator, "auth.switch.cancel", client_id=row["client_id"], identity=wish["label"])
+    return True
 
 
 def revoke(office: Office, operator: Operator, client_id: int) -> None:
@@ -180,7 +197,7 @@ def revoke(office: Office, operator: Operator, client_id: int) -> None:
     row = authorizations.get(office.db, client_id)
     if row["method"] is None:
         raise Problem("not_authorised", "Ten klient nie ma autoryzacji.")
-    _refuse_while_on_the_wire(office, client_id)
+    _refuse_while_on_the_wire(office, client_id, None)
     _intend(office, operator, client_id, "revoke", Act.AUTH_REVOKE)
 
 
@@ -196,26 +213,45 @@ def _start(
 ) -> None:
     now = office.clock()
     row = authorizations.get(office.db, client_id)
-    old = AuthState(row["state"])
-    if old is AuthState.ENDED:
+    if row["state"] == AuthState.ENDED:
         raise Problem("ended", "Obsługa tego klienta jest zakończona.")
-    if subject is not None and row["subject"] and row["subject"] != subject:
-        _refuse_while_on_the_wire(office, client_id)
-    kept = {**FORGET, "subject": row["subject"]}
-    if old in (AuthState.ACTIVE, AuthState.EXPIRING, AuthState.READ_ONLY):  # what works is kept until the new one does
+    if subject is not None:
+        _refuse_while_on_the_wire(office, client_id, subject or None)
+    with office.db.write() as connection:
+        if not begin(
+            connection, now, row, operator.id, method=method, identity_id=identity_id, sealed_token=sealed_token
+        ):
+            raise Problem("changed_meanwhile", "Ktoś właśnie zmienił autoryzację tego klienta – spójrz jeszcze raz.")
+        switches.delete(connection, client_id)
+        audit(connection, now, operator, Act.AUTH_START, client_id=client_id, method=method, identity_id=identity_id)
+
+
+def begin(
+    connection: sqlite3.Connection,
+    now: datetime,
+    row: sqlite3.Row,
+    operator_id: int,
+    *,
+    method: AuthMethod,
+    identity_id: int | None,
+    sealed_token: bytes | None = None,
+) -> bool:
+    """Take an authorisation into `running` by a new way; what works is kept until the new one does. False when it is
+    not any more as `row` saw it."""
+    old = AuthState(row["state"])
+    kept: dict[str, Any] = {**FORGET, "subject": row["subject"]}
+    if old in (AuthState.ACTIVE, AuthState.EXPIRING, AuthState.READ_ONLY):
         kept = {"fallback": _fallback(row), "retry_at": None}
     elif row["fallback"] is not None:
         kept = {"retry_at": None}
-    with office.db.write() as connection:
-        moved = authorizations.move(
-            connection, now, client_id, "start", old, AuthState.RUNNING,
-            operator_id=operator.id, intent="login", method=method, identity_id=identity_id, sealed_token=sealed_token,
-            step=AuthStep.REQUEST, step_failed=0, reason_code="", reason="", **kept,
-        )  # fmt: skip
-        if not moved:
-            raise Problem("changed_meanwhile", "Ktoś właśnie zmienił autoryzację tego klienta – spójrz jeszcze raz.")
-        signature_requests.delete(connection, client_id)
-        audit(connection, now, operator, Act.AUTH_START, client_id=client_id, method=method, identity_id=identity_id)
+    moved = authorizations.move(
+        connection, now, row["client_id"], "start", old, AuthState.RUNNING,
+        operator_id=operator_id, intent="login", method=method, identity_id=identity_id, sealed_token=sealed_token,
+        step=AuthStep.REQUEST, step_failed=0, reason_code="", reason="", **kept,
+    )  # fmt: skip
+    if moved:
+        signature_requests.delete(connection, row["client_id"])
+    return moved
 
 
 def _fallback(row: sqlite3.Row) -> str:
@@ -242,21 +278,20 @@ def _intend(office: Office, operator: Operator, client_id: int, intent: str, act
         raise Problem("runs_already", "Autoryzacja tego klienta właśnie trwa.")
     with office.db.write() as connection:
         authorizations.note(connection, now, client_id, AuthState(row["state"]), intent=intent, retry_at=None)
+        if intent == "revoke":
+            switches.delete(connection, client_id)
         audit(connection, now, operator, act, client_id=client_id)
 
 
-def _refuse_while_on_the_wire(office: Office, client_id: int) -> None:
-    """Only who opened a session may read its results and UPOs (F23), so the identity changes when all are in."""
-    waiting = office.db.value(
-        "SELECT count(*) FROM invoice WHERE client_id = ? AND (state IN ('sending', 'unknown', 'processing') "
-        "OR (state = 'accepted' AND upo IN ('none', 'late')))",
-        (client_id,),
-    )
-    if waiting:
+def _refuse_while_on_the_wire(office: Office, client_id: int, subject: str | None) -> None:
+    """Only who opened a session may read its results and UPOs (F23), so the identity changes when all are in. `subject`:
+    who would read from now on; None: not known yet, or nobody."""
+    behind = left_behind(office, client_id, subject)
+    if behind.without_result or behind.without_upo:
         raise Problem(
             "on_the_wire",
-            "Faktury tego klienta są w drodze albo czekają na UPO, a odebrać je może tylko ten, kto je wysłał. "
-            "Zmień sposób autoryzacji, gdy kolejka się uspokoi.",
+            f"Czeka: {behind.words}, a odebrać to może tylko ten, kto wysłał. Zmień sposób autoryzacji, gdy kolejka "
+            "się uspokoi; na profil biura zmieni się sam (g).",
         )
 
 

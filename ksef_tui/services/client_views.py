@@ -22,6 +22,7 @@ from ksef_tui.domain.text import alphabetical, fold
 from ksef_tui.domain.times import from_text, warsaw
 from ksef_tui.services.office import Office
 from ksef_tui.services.views import AuthorizationView, ClientCounts, ClientRow, IdentityRow, StepView
+from ksef_tui.services.wire import left_behind
 from ksef_tui.store import offices, settings
 
 # Who needs a person first: the smaller, the higher in the list.
@@ -45,6 +46,9 @@ TROUBLE = frozenset(
 
 _CLIENTS = """
 SELECT c.id, c.nip, c.name, c.office, c.paused, c.keeper_id, a.*, i.label AS identity_label, s.valid_until AS sign_until,
+       w.phase AS switch_phase, w.retry_at AS switch_retry, t.label AS switch_label,
+       t.subject_type || ':' || t.subject_value AS switch_subject,
+       coalesce(sum(n.n) FILTER (WHERE n.state IN ('sending', 'unknown', 'processing')), 0) AS on_wire,
        coalesce(sum(n.n) FILTER (WHERE n.state = 'waiting'), 0) AS waiting,
        coalesce(sum(n.n) FILTER (WHERE n.state IN ('invalid', 'blocked', 'rejected')), 0) AS standing,
        coalesce(sum(n.n) FILTER (WHERE n.state = 'approved'), 0) AS approved,
@@ -52,6 +56,8 @@ SELECT c.id, c.nip, c.name, c.office, c.paused, c.keeper_id, a.*, i.label AS ide
 FROM client c JOIN authorization a ON a.client_id = c.id
 LEFT JOIN identity i ON i.id = a.identity_id
 LEFT JOIN signature_request s ON s.client_id = c.id
+LEFT JOIN identity_switch w ON w.client_id = c.id
+LEFT JOIN identity t ON t.id = w.identity_id
 LEFT JOIN invoice_count n ON n.client_id = c.id
 WHERE c.archived_at IS NULL AND (:only IS NULL OR c.id = :only) {more} GROUP BY c.id
 """
@@ -123,6 +129,8 @@ def _client_row(office: Office, row: sqlite3.Row, now: datetime) -> ClientRow:
 def badge_word(row: sqlite3.Row, state: AuthState, now: datetime) -> str:
     """The badge in words: what ends and when, what is missing since when."""
     until = warsaw(from_text(row["valid_until"])).strftime("%d.%m") if row["valid_until"] else ""
+    if row["switch_phase"] == "waiting" and state is not AuthState.RUNNING:
+        return "na profil biura" + (f": {row['on_wire']} w drodze" if row["on_wire"] else "")
     if state is AuthState.ACTIVE:
         return "gotowy" + _letters(row)
     if state in (AuthState.EXPIRING, AuthState.EXPIRED):
@@ -192,7 +200,7 @@ def authorization(office: Office, operator: Operator, client_id: int) -> Authori
         checked_at=from_text(row["checked_at"]) if row["checked_at"] else None,
         valid_until=from_text(row["valid_until"]) if row["valid_until"] else None,
         reason_code=row["reason_code"],
-        actions=_next_actions(state),
+        actions=_next_actions(state, switching=row["switch_phase"] == "waiting"),
         sign_until=from_text(row["sign_until"]) if row["sign_until"] else None,
     )
 
@@ -232,8 +240,12 @@ def _sentence(office: Office, row: sqlite3.Row, state: AuthState, now: datetime)
     name = row["name"]
     rights_wanted = "wystawianie i przeglądanie faktur, z prawem dalszego przekazywania"
     until = warsaw(from_text(row["valid_until"])).strftime("%d.%m.%Y") if row["valid_until"] else ""
+    if row["switch_phase"] == "waiting" and state is not AuthState.RUNNING:
+        return _switching(office, row, state, now)
     if state is AuthState.TO_SIGN:
         return _to_sign(row, now)
+    if state in (AuthState.ACTIVE, AuthState.EXPIRING) and row["reason_code"] == "415":  # a new login was refused
+        return row["reason"], f"Potrzebne: {rights_wanted}, dla NIP {office.nip} – prośbę do klienta pisze l."
     if state is AuthState.REQUESTED:
         wanted = f"Klient ma nadać: {rights_wanted}, dla NIP {office.nip}. Gdy nada: a Autoryzuj albo r Sprawdź."
         sent = f"{warsaw(from_text(row['requested_at'])):%d.%m.%Y}" if row["requested_at"] else ""
@@ -247,6 +259,8 @@ def _sentence(office: Office, row: sqlite3.Row, state: AuthState, now: datetime)
             else "Bez delegacji: pracownicy biura nie zalogują się sami."
         )
         return f"Biuro może wystawiać faktury w imieniu klienta {name}", note
+    if state is AuthState.EXPIRING and row["reason_code"]:
+        return row["reason"], f"Działa tylko do {until}."
     if state is AuthState.EXPIRING:
         what = {AuthMethod.TOKEN: "Token KSeF", AuthMethod.EXTERNAL: "Logowanie"}.get(row["method"], "Certyfikat")
         return f"{what} działa do {until}; potem faktury staną.", "Odnów go albo wybierz inny sposób autoryzacji."
@@ -274,6 +288,21 @@ def _sentence(office: Office, row: sqlite3.Row, state: AuthState, now: datetime)
     return row["reason"] or AUTH_BADGES[state].label, ""
 
 
+def _switching(office: Office, row: sqlite3.Row, state: AuthState, now: datetime) -> tuple[str, str]:
+    """Why the change of identity waits, and what a person can do about it."""
+    profile = f"na profil „{row['switch_label']}”"
+    if row["switch_retry"] and from_text(row["switch_retry"]) > now:
+        again = warsaw(from_text(row["switch_retry"])).strftime("%H:%M")
+        return row["reason"] or "KSeF nie odpowiada.", f"Zmianę {profile} program ponowi o {again}; b rezygnuje."
+    behind = left_behind(office, row["client_id"], row["switch_subject"])
+    if not behind:
+        return f"Zmiana {profile}: zaraz się zacznie.", "b rezygnuje."
+    sentence = f"Zmiana {profile}, gdy kolejka się uspokoi: {behind.words}."
+    if state in CAN_SEND or state is AuthState.READ_ONLY:
+        return sentence, "Nowe faktury czekają na zmianę. b rezygnuje, g zmienia mimo to."
+    return sentence, "Dotychczasowe logowanie nie działa i już tego nie odbierze: g zmienia mimo to, b rezygnuje."
+
+
 def _to_sign(row: sqlite3.Row, now: datetime) -> tuple[str, str]:
     if not _seconds_to_sign(row, now):
         return (
@@ -287,7 +316,9 @@ def _to_sign(row: sqlite3.Row, now: datetime) -> tuple[str, str]:
     )
 
 
-def _next_actions(state: AuthState) -> tuple[str, ...]:
+def _next_actions(state: AuthState, *, switching: bool = False) -> tuple[str, ...]:
+    if switching and state is not AuthState.RUNNING:
+        return ("auth.cancel", "auth.switch", "auth.check")
     if state is AuthState.RUNNING:
         return ("auth.cancel",)
     if state is AuthState.TO_SIGN:

@@ -159,7 +159,7 @@ async def close_idle(turn: Turn, idle: timedelta) -> None:
 def _soon_wanted(turn: Turn) -> bool:
     """Whether invoices wait that will go out within minutes: then closing and opening anew would cost the budget."""
     owner = personal.sends_for(turn.office, turn.client_id)
-    if not invoices.due_to_send(turn.office.db, turn.client_id, turn.now, 1, owner):
+    if turn.settling or not invoices.due_to_send(turn.office.db, turn.client_id, turn.now, 1, owner):
         return False
     wait = turn.keeper.wait_for(Order(operations.SEND_INVOICE, context=turn.nip).call())
     turn.come_back(wait)

@@ -24,13 +24,15 @@ from ksef_tui.store import documents, invoices, limits, records
 
 XML_SHOWN = 200_000  # characters
 LINES_SHOWN = 200
+SWITCHING = "klient zmienia się na profil biura: wyśle, gdy przyjdzie to, co w drodze"
 
 _QUEUE = """
 SELECT v.*, c.nip, c.name AS client, c.paused, a.state AS auth_state, a.valid_until, a.method AS auth_method,
        s.reference AS session_reference,
-       i.operator_id AS personal_to
+       i.operator_id AS personal_to, w.client_id IS NOT NULL AND w.phase <> 'ending' AS switching, w.retry_at AS switch_retry
 FROM invoice v JOIN client c ON c.id = v.client_id JOIN authorization a ON a.client_id = v.client_id
 LEFT JOIN session s ON s.id = v.session_id LEFT JOIN identity i ON i.id = a.identity_id
+LEFT JOIN identity_switch w ON w.client_id = v.client_id
 WHERE v.id IN ({ids}) AND (:only IS NULL OR v.client_id = :only)
 """
 
@@ -141,9 +143,12 @@ def _hint(office: Office, row: sqlite3.Row, state: InvoiceState, send_after: dat
 
 def standing_reason(office: Office, row: sqlite3.Row, now: datetime) -> str:
     """Why an approved invoice does not move, or empty. The row has `paused`, `auth_state`, `valid_until`,
-    `auth_method`, `nip`, `approved_by`, and `personal_to`: whose personal certificate the client is authorised with."""
+    `auth_method`, `nip`, `approved_by`, `switching` and `switch_retry` (a change of identity that is wished for), and
+    `personal_to`: whose personal certificate the client is authorised with."""
     if row["paused"]:
         return "wysyłka klienta wstrzymana"
+    if row["switching"] and not (row["switch_retry"] and from_text(row["switch_retry"]) > now):
+        return SWITCHING
     if row["personal_to"] is not None and row["approved_by"] != row["personal_to"]:
         return "klient ma certyfikat osobisty – wyśle tylko to, co zatwierdzi jego właściciel"
     auth = state_of(office, row["auth_state"], row["valid_until"], row["auth_method"], now)
@@ -268,8 +273,10 @@ def standing(office: Office, operator: Operator) -> list[tuple[str, str, int, st
     rows = office.db.rows(
         "SELECT c.nip, c.name, c.paused, a.state AS auth_state, a.valid_until, a.method AS auth_method, "
         "i.operator_id AS personal_to, v.approved_by, "
+        "w.client_id IS NOT NULL AND w.phase <> 'ending' AS switching, w.retry_at AS switch_retry, "
         "v.state = 'approved' AS approved, count(*) AS n FROM invoice v JOIN client c ON c.id = v.client_id "
         "JOIN authorization a ON a.client_id = c.id LEFT JOIN identity i ON i.id = a.identity_id "
+        "LEFT JOIN identity_switch w ON w.client_id = c.id "
         "WHERE (v.state IN ('approved', 'sending', 'unknown', 'processing') "
         "OR (v.state = 'accepted' AND v.upo IN ('none', 'late'))) AND (:only IS NULL OR c.id = :only) "
         "GROUP BY c.id, v.approved_by, v.state = 'approved' ORDER BY c.name, approved DESC",

@@ -33,7 +33,7 @@ from ksef_tui.services.verdicts import (
     seal,
     write_verdict,
 )
-from ksef_tui.store import authorizations, offices, settings, signature_requests
+from ksef_tui.store import authorizations, offices, settings, signature_requests, switches
 from ksef_tui.store.records import audit
 
 REFRESH_AHEAD = timedelta(seconds=90)  # an access token this near its end is renewed first

@@ -83,7 +83,7 @@ async def _settle_one(turn: Turn, access: Access, row: sqlite3.Row) -> None:
         )
         return
     try:
-        number, found = await _in_ksef(turn, access, row)
+        number, found = await in_ksef(turn, access, row)
     except Refused as refused:
         _still_unknown(turn, row, refused)
         return
@@ -131,7 +131,7 @@ async def _in_our_sessions(
     return None
 
 
-async def _in_ksef(turn: Turn, access: Access, row: sqlite3.Row) -> tuple[str, str | None]:
+async def in_ksef(turn: Turn, access: Access, row: sqlite3.Row) -> tuple[str, str | None]:
     """The original's number and hash (Base64), by the metadata query, then by download. Raises Refused (403)."""
     day = datetime.combine(date.fromisoformat(row["issue_date"]), time(12), UTC)
     found = await turn.api.query_metadata(

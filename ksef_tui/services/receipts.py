@@ -11,7 +11,7 @@ from ksef_tui.ksef.api import Access, Download
 from ksef_tui.ksef.crypto import hash_b64
 from ksef_tui.ksef.errors import Refused, Unknown
 from ksef_tui.ksef.upo import UpoProblem, check_upo
-from ksef_tui.services import login
+from ksef_tui.services import foreign_sessions, login
 from ksef_tui.services.turn import Turn
 from ksef_tui.store import documents, invoices, settings
 
@@ -74,6 +74,8 @@ async def _fetch(turn: Turn, access: Access, row: sqlite3.Row) -> None:
                 upo=UpoState.UNAVAILABLE,
                 reason="UPO ma ten, kto wysłał oryginał; dowodem jest numer i skrót",
             )
+        elif refused.reason_code == foreign_sessions.NOT_OURS and _sent_by_another(turn, row):
+            _note(turn, row, upo=UpoState.UNAVAILABLE, reason=foreign_sessions.LOST_RECEIPT)
         else:  # 21178: not ready yet
             _later(turn, row)
     except (UpoProblem, Unknown):
@@ -81,6 +83,12 @@ async def _fetch(turn: Turn, access: Access, row: sqlite3.Row) -> None:
         _later(turn, row)
     else:
         _save(turn, row, download.body)
+
+
+def _sent_by_another(turn: Turn, row: sqlite3.Row) -> bool:
+    """Whether the client's identity has changed since, so that nobody here may fetch the receipt any more (F23)."""
+    session = turn.office.db.row("SELECT * FROM session WHERE id = ?", (row["session_id"],))
+    return session is not None and foreign_sessions.opened_by_another(turn, session)
 
 
 async def _download(turn: Turn, access: Access, row: sqlite3.Row) -> Download:

@@ -27,6 +27,7 @@ FIRST_LOOK = 0.3  # seconds from a send to the first question about it
 AT_A_TIME = 50  # invoices taken up in one pass, so that the pass also tracks and closes
 # The session takes no more (facts §8.3): full, not there, closed or dead, temporarily unavailable. Nothing was taken.
 SESSION_REFUSES = frozenset({21155, 21173, 21180, 21184})
+NOT_OURS = "insufficient-resource-access"  # another subject's session, or one of another context (F22, F23)
 ALTERED = (
     "zapisany plik faktury został zmieniony po imporcie – niczego nie wysłano; wycofaj ją i zaimportuj plik ponownie"
 )
@@ -37,7 +38,7 @@ async def dispatch(turn: Turn) -> None:
     """Send what is due. Raises NotNow, NoAccess and KsefError; each invoice says for itself what became of it."""
     owner = personal.sends_for(turn.office, turn.client_id)
     due = invoices.due_to_send(turn.office.db, turn.client_id, turn.now, AT_A_TIME, owner)
-    if not due or turn.client["paused"]:
+    if not due or turn.client["paused"] or turn.settling:
         return
     if len(due) == AT_A_TIME:
         turn.come_back(0)
@@ -167,7 +168,7 @@ def _not_sent(turn: Turn, session: sqlite3.Row, invoice_id: int, attempt: int, e
         code = str(error.code or error.status)
         _sent(turn, invoice_id, attempt, InvoiceState.REJECTED, code=code, reason=error.message)
     learn(turn, error)
-    if isinstance(error, Refused) and error.code in SESSION_REFUSES:
+    if isinstance(error, Refused) and (error.code in SESSION_REFUSES or error.reason_code == NOT_OURS):
         with turn.office.db.write() as connection:  # it takes no more; what it has is followed to the end (F56)
             sessions.move(connection, session["id"], "open", "closing", reason=error.message)
 

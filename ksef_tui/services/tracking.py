@@ -15,7 +15,7 @@ from ksef_tui.ksef.codes import invoice_code, session_code
 from ksef_tui.ksef.crypto import hash_b64
 from ksef_tui.ksef.errors import Refused
 from ksef_tui.ksef.models import SessionInvoice
-from ksef_tui.services import login, originals
+from ksef_tui.services import foreign_sessions, login, originals
 from ksef_tui.services.interactive import NO_SUCH_SESSION, age, close_now
 from ksef_tui.services.outcomes import accept, move_on
 from ksef_tui.services.turn import Turn
@@ -74,6 +74,8 @@ def _under_way(turn: Turn, session: sqlite3.Row) -> list[sqlite3.Row]:
 def _pause(turn: Turn, session: sqlite3.Row) -> float:
     """Seconds to the next question: the longer it takes, the rarer (F38)."""
     waited = age(turn, session["used_at"]).total_seconds()
+    if any(row["reason_code"] == foreign_sessions.NOT_OURS for row in _under_way(turn, session)):
+        return foreign_sessions.ASK_AGAIN
     if waited < 5:
         return 0.5
     return min(60.0, max(1.0, waited / 8))
@@ -95,9 +97,12 @@ async def _follow_session(turn: Turn, session: sqlite3.Row) -> None:
                 item = await turn.api.invoice_status(access, session["reference"], row["reference"])
                 apply(turn, row, item)
     except Refused as refused:
-        if refused.code != NO_SUCH_SESSION:
+        if refused.reason_code == foreign_sessions.NOT_OURS:
+            await foreign_sessions.settle(turn, access, session, _under_way(turn, session))
+        elif refused.code == NO_SUCH_SESSION:
+            await _denied(turn, access, session)
+        else:
             raise
-        await _denied(turn, access, session)
     finally:
         turn.doing.invoice_id = None
 

@@ -31,7 +31,7 @@ class Polls:
 @dataclass(slots=True)
 class Turn:
     """A client being served. `flush`: close idle sessions at once; `operator`: who asked for this very turn and waits for
-    it, None in a pass of the worker."""
+    it, None in a pass of the worker; `settling`: nothing new is sent, for the client's identity is about to change."""
 
     office: Office
     api: KsefApi
@@ -41,6 +41,7 @@ class Turn:
     doing: Doing
     client: sqlite3.Row
     flush: bool = False
+    settling: bool = False
     access: Access | None = None
     operator: Operator | None = None
     next_in: float | None = None  # seconds until the next pass is wanted

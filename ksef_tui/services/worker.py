@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,11 +21,11 @@ from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Operator
 from ksef_tui.domain.times import from_text, to_text
 from ksef_tui.ksef.errors import Unauthorized
-from ksef_tui.services import bulk, interactive, login, originals, receipts, sending, tracking
+from ksef_tui.services import bulk, interactive, login, originals, receipts, sending, switch_over, tracking
 from ksef_tui.services.calls import LEASE_SECONDS, CallKeeper, Doing, LeaseLost, NotNow, doing
 from ksef_tui.services.office import Office
 from ksef_tui.services.turn import NoAccess, Polls, Turn
-from ksef_tui.store import authorizations, leases, offices, settings
+from ksef_tui.store import authorizations, leases, offices, settings, switches
 from ksef_tui.store.records import audit
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ SELECT client_id FROM authorization WHERE intent <> ''
 UNION SELECT client_id FROM invoice_count WHERE n > 0 AND state IN ('approved', 'sending', 'unknown', 'processing')
 UNION SELECT client_id FROM invoice WHERE state = 'accepted' AND upo IN ('none', 'late')
 UNION SELECT client_id FROM session WHERE state NOT IN ('finished', 'lost')
+UNION SELECT client_id FROM identity_switch
 """
 
 
@@ -246,8 +247,9 @@ class Worker:
         return not anything_moves(self.office)
 
 
-async def one_pass(worker: Worker, client_id: int, polls: Polls) -> float | None:
+async def one_pass(worker: Worker, client_id: int, polls: Polls, *, only_settle: bool = False) -> float | None:
     """Do for one client what can be done now; seconds until the next pass is wanted, None: when something changes.
+    `only_settle`: what is on its way is followed, and nothing new is sent.
 
     Raises LeaseLost, NoAccess, KsefError, Problem.
     """
@@ -260,6 +262,7 @@ async def one_pass(worker: Worker, client_id: int, polls: Polls) -> float | None
         return 0.5  # another process works for this client
     mine = Doing(lease)
     turn = Turn(office, worker.api, worker.keeper, worker.keys, polls, mine, row, flush=worker.until_idle)
+    turn.settling = only_settle
     token = doing.set(mine)
     try:
         await _steps(turn)
@@ -283,6 +286,7 @@ async def _steps(turn: Turn) -> None:
     refused: Refused | Problem | None = None
     await login.carry_out_intent(turn)
     tracking.take_over(turn)
+    await switch_over.go_on(turn)
     for step in (
         tracking.follow,
         originals.settle,
@@ -297,6 +301,7 @@ async def _steps(turn: Turn) -> None:
         except (Refused, Problem) as error:
             refused = refused or error
     _come_back_for_recall(turn)
+    switch_over.settled(turn)
     if refused is not None:
         raise refused
 
@@ -334,6 +339,29 @@ async def carry_out(office: Office, client_id: int, *, patience: float, tell: Ca
             if tell is not None:
                 tell()
             await asyncio.sleep(min(pause, max(0.0, end - loop.time())))  # KSeF may ask for a longer wait than we have
+    finally:
+        await worker.api.aclose()
+
+
+async def carry_out_switches(office: Office, client_ids: Sequence[int], *, patience: float) -> None:
+    """Go on with the changes of identity of these clients in this process until each is over, waits for a person or for
+    KSeF, or `patience` seconds have passed. Nothing new is sent meanwhile; what is left, a worker does."""
+    worker, loop = Worker(office), asyncio.get_running_loop()
+    end, side_by_side = loop.time() + patience, asyncio.Semaphore(settings.get_int(office.db, "parallel_clients"))
+
+    async def one(client_id: int) -> None:
+        polls = Polls()
+        async with side_by_side:
+            while switch_over.can_move(office, client_id, office.clock()) and loop.time() < end:
+                pause: float | None = None
+                with suppress(NoAccess, LeaseLost, KsefError):
+                    pause = await one_pass(worker, client_id, polls, only_settle=True)
+                await asyncio.sleep(min(1.0 if pause is None else pause, max(0.0, end - loop.time())))
+
+    from ksef_tui.ksef.errors import KsefError
+
+    try:
+        await asyncio.gather(*(one(client_id) for client_id in client_ids))
     finally:
         await worker.api.aclose()
 
@@ -383,6 +411,8 @@ def anything_moves(office: Office) -> bool:
     """Whether something is under way or can still move: the opposite of idle (contract, `worker`)."""
     now = office.clock()
     if office.db.value("SELECT 1 FROM authorization WHERE intent <> '' LIMIT 1") or bulk.is_open(office):
+        return True
+    if any(switch_over.can_move(office, client_id, now) for client_id in switches.client_ids(office.db)):
         return True
     from ksef_tui.services.client_views import state_of
 

@@ -392,6 +392,23 @@ _BULK = [
     "CREATE INDEX bulk_client_open ON bulk_client (run_id, state) WHERE state IN ('waiting', 'asked')",
 ]
 
+# Changing a client's identity: the wish waits here until nothing is on the wire (F23), and until the old login has ended.
+# `phase`: waiting – for the queue to settle; login – the new one is being tried; ending – the old one is ended at KSeF.
+_SWITCHES = [
+    """CREATE TABLE identity_switch (
+        client_id INTEGER PRIMARY KEY REFERENCES client(id),
+        identity_id INTEGER NOT NULL REFERENCES identity(id),
+        operator_id INTEGER NOT NULL REFERENCES operator(id),
+        asked_at TEXT NOT NULL,
+        forced INTEGER NOT NULL DEFAULT 0,
+        phase TEXT NOT NULL DEFAULT 'waiting' CHECK (phase IN ('waiting', 'login', 'ending')),
+        attempts INTEGER NOT NULL DEFAULT 0,
+        retry_at TEXT,
+        sealed_replaced BLOB
+    ) STRICT""",
+    "ALTER TABLE identity ADD COLUMN reserve INTEGER NOT NULL DEFAULT 0",
+]
+
 # (name, statements), in order; the number of a step is its place, counted from 1.
 STEPS: list[tuple[str, list[str]]] = [
     ("office", [*_OFFICE, *_feed("client"), *_feed("authorization")]),
@@ -402,4 +419,5 @@ STEPS: list[tuple[str, list[str]]] = [
     ("certificates", _CERTIFICATES),
     ("standing", _STANDING),
     ("bulk", _BULK),
+    ("switches", _SWITCHES),
 ]

@@ -16,9 +16,12 @@ identity.add       a k -
 identity.remove    a - -
 identity.resume    a - -
 client.self_service a - -
+identity.reserve   a - -
+identity.takeover  a k -
 auth.start         a k -
 auth.check         a k -
 auth.revoke        a k -
+auth.switch        a k -
 invoice.import     a k c
 invoice.approve    a k c
 invoice.recall     a k c

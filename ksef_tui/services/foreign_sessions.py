@@ -1,0 +1,74 @@
+"""Invoices of ours in a session that the present login may not read: another subject opened it (F23), or it is not of
+this client's context (F22). Nothing of them is sent again; they are looked for by their hash among what KSeF has.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import timedelta
+
+from ksef_tui.domain.invoices import InvoiceState, UpoState
+from ksef_tui.domain.times import to_text
+from ksef_tui.ksef.api import Access
+from ksef_tui.ksef.crypto import hash_b64
+from ksef_tui.ksef.errors import Refused
+from ksef_tui.services import originals
+from ksef_tui.services.interactive import age
+from ksef_tui.services.outcomes import accept, move_on
+from ksef_tui.services.turn import Turn
+from ksef_tui.store import authorizations, invoices
+
+S = InvoiceState
+NOT_OURS = "insufficient-resource-access"
+SURELY_OVER = timedelta(hours=24)  # KSeF ends a session after 12 hours (facts §8.1), whoever opened it
+ASK_AGAIN = 60.0  # seconds
+LOST_RECEIPT = "UPO może pobrać tylko ten, kto wysłał fakturę; dowodem jest numer KSeF i zgodny skrót"
+
+
+def opened_by_another(turn: Turn, session: sqlite3.Row) -> bool:
+    """Whether the database itself says that another subject opened the session."""
+    subject = authorizations.get(turn.office.db, turn.client_id)["subject"]
+    return session["subject"] not in ("", subject) and subject != f"Nip:{turn.nip}"
+
+
+async def settle(turn: Turn, access: Access, session: sqlite3.Row, rows: list[sqlite3.Row]) -> None:
+    """Look for each invoice by its hash: found, it is accepted, without an UPO; not found a day after its session, when
+    nothing can be on its way any more, it is free again. KSeF takes no number twice, whatever we believe (F4)."""
+    over = age(turn, session["used_at"]) > SURELY_OVER
+    for row in rows:
+        turn.doing.invoice_id = row["id"]
+        act = "settle" if row["state"] == S.UNKNOWN else "track"
+        try:
+            number, found = await originals.in_ksef(turn, access, row)
+        except Refused as refused:
+            if refused.status != 403:
+                raise
+            _stands(turn, row, _whose(turn, session) + " Brakuje prawa przeglądania faktur (InvoiceRead).")
+            continue
+        if found == hash_b64(row["sha256"]):
+            accept(
+                turn, row, act, number, row["mode"].capitalize(), reference=row["reference"], upo=UpoState.UNAVAILABLE
+            )
+        elif over:
+            move_on(turn, row, act, S.APPROVED, session_id=None, ordinal=None, reference="")
+            turn.come_back(0)
+        else:
+            _stands(turn, row, _whose(turn, session))
+    turn.come_back(ASK_AGAIN)
+
+
+def _whose(turn: Turn, session: sqlite3.Row) -> str:
+    if opened_by_another(turn, session):
+        kind, _, value = session["subject"].partition(":")
+        return f"wysłał ją {kind.upper()} {value} i tylko on widzi wynik – szukam jej w KSeF po skrócie."
+    return "KSeF nie pokazuje sesji, w której ją wysłano, bo należy ona do kogo innego – szukam po skrócie."
+
+
+def _stands(turn: Turn, row: sqlite3.Row, reason: str) -> None:
+    if (row["reason_code"], row["reason"]) == (NOT_OURS, reason):
+        return
+    with turn.office.db.write() as connection:
+        invoices.note(
+            connection, turn.now, row["id"], S(row["state"]), reason_code=NOT_OURS, reason=reason,
+            next_look=to_text(turn.now + timedelta(seconds=ASK_AGAIN)),
+        )  # fmt: skip
