@@ -40,6 +40,7 @@ SEALED = (
     SealedColumn("authorization", "sealed_refresh", "refresh_token", _CLIENT, _CLIENT_ROW),
     SealedColumn("authorization", "sealed_access", "access_token", _CLIENT, _CLIENT_ROW),
     SealedColumn("authorization", "fallback", "ksef_token", _CLIENT, _CLIENT_ROW, json_key="sealed_token"),
+    SealedColumn("identity_switch", "sealed_replaced", "refresh_token", _CLIENT, _CLIENT_ROW),
     SealedColumn("session", "sealed_key", "session_key", _CLIENT, "t.seal_row"),
     SealedColumn("signature_request", "sealed_signed", "signed_request", _CLIENT, "t.challenge"),
     SealedColumn("signature_request", "sealed_operation", "operation_token", _CLIENT, "t.challenge"),

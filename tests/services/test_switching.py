@@ -18,7 +18,7 @@ from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Role
 from ksef_tui.services import approving, authorising, client_views, invoice_views, switching
 from ksef_tui.services.worker import Worker, carry_out_switches
-from ksef_tui.store import switches
+from ksef_tui.store import documents, switches
 
 
 async def token_client(house: House, *rights: str, name: str = "Jodła Próbna") -> Client:
@@ -135,7 +135,7 @@ async def test_by_force_what_only_the_old_login_could_read_is_settled_by_its_has
     await house.work_until(lambda: house.invoice(second)["reason_code"] == "insufficient-resource-access")
     assert client.nip in house.invoice(second)["reason"]
     house.ministry.calm()
-    document = house.db.value("SELECT bytes FROM document WHERE sha256 = ?", house.invoice(second)["sha256"])
+    document = documents.get(house.db, house.invoice(second)["sha256"])
     sent = house.ministry.posts(SEND)
     house.later(minutes=2)
     await house.work()
