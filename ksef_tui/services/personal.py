@@ -11,7 +11,7 @@ from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Operator
 from ksef_tui.services.office import Office
 from ksef_tui.services.turn import Turn
-from ksef_tui.store import offices
+from ksef_tui.store import offices, switches
 from ksef_tui.store.database import Database
 
 NOBODY = 0  # no operator has this id
@@ -41,8 +41,10 @@ def refuse_what_others_started(turn: Turn, row: sqlite3.Row) -> None:
         return
     if not _works_here(turn.office.db, owner):
         raise Problem("operator_left", LEFT)
+    wish = switches.get(turn.office.db, turn.client_id)
+    acts = "'auth.switch'" if wish is not None and wish["phase"] == "login" else "'auth.start', 'auth.check'"
     asked_by = turn.office.db.value(
-        "SELECT operator_id FROM audit WHERE client_id = ? AND act IN ('auth.start', 'auth.check') ORDER BY id DESC LIMIT 1",
+        f"SELECT operator_id FROM audit WHERE client_id = ? AND act IN ({acts}) ORDER BY id DESC LIMIT 1",  # noqa: S608
         (turn.client_id,),
     )
     if asked_by != owner:
