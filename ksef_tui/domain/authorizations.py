@@ -90,7 +90,7 @@ AUTH_MOVES: dict[str, dict[AuthState, frozenset[AuthState]]] = {
     "export": {s: frozenset({A.TO_SIGN}) for s in (*_SETTLED, A.RUNNING)},
     "submit": {A.TO_SIGN: frozenset({A.RUNNING})},
     # back to the login that worked before, if one did
-    "cancel": dict.fromkeys((A.RUNNING, A.TO_SIGN), frozenset({A.MISSING, A.ACTIVE, A.READ_ONLY})),
+    "cancel": dict.fromkeys((A.RUNNING, A.TO_SIGN), frozenset({A.MISSING, A.ACTIVE, A.READ_ONLY, A.BLOCKED})),
     "finish": {A.RUNNING: _OUTCOMES},
     # what time, a probe or a refused call teaches about a standing authorisation
     "learn": {

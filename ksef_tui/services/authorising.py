@@ -13,7 +13,7 @@ from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Act, Operator, require
 from ksef_tui.domain.secret import Secret
 from ksef_tui.domain.times import from_text, to_text
-from ksef_tui.services import personal
+from ksef_tui.services import identity_rules, personal
 from ksef_tui.services.office import Office
 from ksef_tui.services.wire import left_behind
 from ksef_tui.store import authorizations, offices, signature_requests, switches
@@ -236,11 +236,12 @@ def begin(
     identity_id: int | None,
     sealed_token: bytes | None = None,
 ) -> bool:
-    """Take an authorisation into `running` by a new way; what works is kept until the new one does. False when it is
-    not any more as `row` saw it."""
+    """Take an authorisation into `running` by a new way; what works, or will when its identity is let in again, is kept
+    until the new one works. False when it is not any more as `row` saw it."""
     old = AuthState(row["state"])
     kept: dict[str, Any] = {**FORGET, "subject": row["subject"]}
-    if old in (AuthState.ACTIVE, AuthState.EXPIRING, AuthState.READ_ONLY):
+    stopped = old is AuthState.BLOCKED and row["reason_code"] == identity_rules.STOPPED
+    if old in (AuthState.ACTIVE, AuthState.EXPIRING, AuthState.READ_ONLY) or stopped:
         kept = {"fallback": _fallback(row), "retry_at": None}
     elif row["fallback"] is not None:
         kept = {"retry_at": None}

@@ -155,7 +155,8 @@ async def _learned(turn: Turn, row: sqlite3.Row, act: str, old: AuthState, verdi
     owner's certificate is thrown out (F31, F32)."""
     replaced = opened(turn, row, "refresh")
     written = write_verdict(turn, row, act, old, verdict)
-    await end_replaced(turn, verdict, replaced)
+    if switches.get(turn.office.db, turn.client_id) is None:  # a change of identity sees to it, whatever happens
+        await end_replaced(turn, verdict, replaced)
     thrown_out = verdict.reason_code in (identity_rules.OWNER_CERTIFICATE, identity_rules.NOT_OWNER)
     if written and thrown_out and replaced is not None:
         await end_login(turn, replaced)

@@ -14,13 +14,13 @@ from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.secret import Secret
 from ksef_tui.domain.times import from_text, to_text
 from ksef_tui.ksef.errors import KsefError, Refused
-from ksef_tui.services import authorising, login
+from ksef_tui.services import authorising, identity_rules, login
 from ksef_tui.services.calls import NotNow
 from ksef_tui.services.client_views import state_of
 from ksef_tui.services.office import Office
 from ksef_tui.services.turn import Turn
 from ksef_tui.services.wire import left_behind
-from ksef_tui.store import authorizations, switches
+from ksef_tui.store import authorizations, offices, switches
 from ksef_tui.store.records import audit
 
 MOST_TRIES = 6  # logins that KSeF did not answer, before a person must ask again
@@ -118,8 +118,9 @@ def _begin(turn: Turn, wish: sqlite3.Row, row: sqlite3.Row) -> bool:
 def _unusable(turn: Turn, wish: sqlite3.Row, row: sqlite3.Row) -> str:
     if row["state"] == AuthState.ENDED:
         return "obsługa klienta jest zakończona"
-    if wish["removed_at"] is not None:
-        return "profil został usunięty"
+    refusal = identity_rules.refusal(turn.office, turn.client, offices.identity(turn.office.db, wish["identity_id"]))
+    if refusal is not None:
+        return refusal.message.removesuffix(".")
     return "jego certyfikat wygasł" if from_text(wish["valid_to"]) <= turn.now else ""
 
 
@@ -152,7 +153,9 @@ def _outcome(turn: Turn, wish: sqlite3.Row, row: sqlite3.Row) -> None:
             )
         else:
             switches.delete(connection, turn.client_id)
-        authorizations.note(connection, turn.now, turn.client_id, AuthState(row["state"]))  # for the change feed
+        blocked = not again and row["state"] == AuthState.BLOCKED and row["reason_code"] == "unreachable"
+        said = {"reason_code": identity_rules.STOPPED} if blocked else {}  # it works again when that identity does
+        authorizations.note(connection, turn.now, turn.client_id, AuthState(row["state"]), **said)
         if not again:
             act = "auth.switched" if took_over else "auth.switch.failed"
             audit(

@@ -15,7 +15,7 @@ from ksef_tui.domain.authorizations import CAN_SEND, AuthMethod, AuthState
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Act, Operator, require
 from ksef_tui.domain.times import WARSAW, from_text
-from ksef_tui.services import personal
+from ksef_tui.services import identity_rules, personal
 from ksef_tui.services.client_views import state_of
 from ksef_tui.services.office import Office
 from ksef_tui.services.wire import Behind, left_behind
@@ -93,13 +93,13 @@ def preview(office: Office, operator: Operator, client_ids: Sequence[int], ident
     refused: list[Refusal] = []
     for client_id in dict.fromkeys(client_ids):
         require(operator, Act.AUTH_SWITCH, client_id)
-        row, name = _authorization(office, client_id), offices.client(office.db, client_id)
-        assert name is not None
-        why = _why_not(office, row, identity)
+        row, client = _authorization(office, client_id), offices.client(office.db, client_id)
+        assert client is not None
+        why = _why_not(office, client, row, identity)
         if why:
-            refused.append(Refusal(client_id, name["name"], why))
+            refused.append(Refusal(client_id, client["name"], why))
         elif behind := left_behind(office, client_id, subject):
-            waits.append(Wait(client_id, name["name"], behind, _still_reads(office, row)))
+            waits.append(Wait(client_id, client["name"], behind, _still_reads(office, row)))
         else:
             at_once.append(client_id)
     return SwitchPreview(identity["label"], tuple(at_once), tuple(waits), tuple(refused))
@@ -174,6 +174,9 @@ def usable(office: Office, operator: Operator, identity_id: int) -> sqlite3.Row:
     if identity is None or identity["removed_at"] is not None:
         raise Problem("unknown_identity", "Nie ma takiego profilu.")
     personal.refuse_someone_elses(operator, identity)
+    stopped = identity_rules.stopped(identity)
+    if stopped is not None:
+        raise stopped
     if from_text(identity["valid_to"]) <= office.clock():
         raise Problem("certificate_expired", f"Certyfikat profilu {identity['label']} wygasł – dodaj nowy.")
     return identity
@@ -186,9 +189,12 @@ def _authorization(office: Office, client_id: int) -> sqlite3.Row:
         raise Problem("unknown_client", "Nie ma takiego klienta.") from None
 
 
-def _why_not(office: Office, row: sqlite3.Row, identity: sqlite3.Row) -> str:
-    if row["state"] == AuthState.ENDED:
+def _why_not(office: Office, client: sqlite3.Row, row: sqlite3.Row, identity: sqlite3.Row) -> str:
+    if row["state"] == AuthState.ENDED or client["archived_at"] is not None:
         return "obsługa klienta jest zakończona"
+    refusal = identity_rules.refusal(office, client, identity)
+    if refusal is not None:
+        return refusal.message
     has_it = row["method"] == AuthMethod.CERTIFICATE and row["identity_id"] == identity["id"]
     if has_it and state_of(office, row["state"], row["valid_until"], row["method"], office.clock()) in CAN_SEND:
         return f"klient ma już profil {identity['label']}"

@@ -260,7 +260,11 @@ def put_back(turn: Turn, row: sqlite3.Row, verdict: Verdict) -> bool:
         return False
     state, values = before
     code = "unreachable" if is_weather(turn, row, verdict) else verdict.reason_code
-    reason = f"Nowa autoryzacja nieudana, działa poprzednia. {verdict.reason}"
+    before_that = "działa poprzednia"
+    if state is AuthState.BLOCKED:  # its identity is stopped: the client stays with it, to work again when that does
+        code = code if code == "unreachable" else identity_rules.STOPPED
+        before_that = "a poprzednia jest zablokowana"
+    reason = f"Nowa autoryzacja nieudana, {before_that}. {verdict.reason}"
     values |= {"intent": "", "step_failed": 0, "reason_code": code, "reason": reason}
     with turn.office.db.write() as connection:
         authorizations.move(connection, turn.now, turn.client_id, "finish", AuthState.RUNNING, state, **values)

@@ -59,7 +59,7 @@ AUTH_TABLE = """
 start     missing requested to_sign active read_only expiring expired no_permission blocked failed running -> running
 export    missing requested to_sign active read_only expiring expired no_permission blocked failed running -> to_sign
 submit    to_sign                -> running
-cancel    running to_sign        -> missing active read_only
+cancel    running to_sign        -> missing active read_only blocked
 finish    running                -> active read_only expiring expired no_permission blocked failed
 learn     active read_only expiring expired no_permission blocked failed -> active read_only expiring expired no_permission blocked failed
 learn     requested              -> active read_only expiring expired no_permission blocked failed missing
