@@ -22,13 +22,13 @@ from ksef_tui.cli.shared import (
     show_one,
     stdin_bytes,
     stdin_line,
+    wait_option,
     write_file,
 )
 
 auth = group("auth", "Autoryzacja klientów w KSeF.")
 
 
-wait_option = click.option("--no-wait", is_flag=True, help="tylko zapisz zamiar; zrobi to worker")
 LOGIN_PATIENCE = 330.0
 
 
@@ -148,7 +148,7 @@ def auth_status(context: Context, nip: str | None, limit: int, as_json: bool) ->
 @json_option
 @click.pass_obj
 def auth_check(context: Context, nips: Sequence[str], everyone: bool, no_wait: bool, as_json: bool) -> None:
-    """Sprawdza w KSeF, co biuro może u klienta."""
+    """Sprawdza w KSeF, co biuro może u klienta; po końcu obsługi: czy klient odebrał uprawnienia."""
     from ksef_tui.services import authorising, clients, contract
 
     if bool(nips) == everyone:
@@ -196,6 +196,10 @@ def end_with_status(
     else:
         show_one(rows[0], as_json, client_line)
     # KSeF not asked, or a new login refused, is not KSeF agreeing: what stands is yesterday's answer
-    bad = [row for row in rows if row["status"] not in ("active", "expiring") or row["reason_code"]]
+    bad = [
+        row
+        for row in rows
+        if row["reason_code"] or (row["status"] not in ("active", "expiring") and not row["rights_gone"])
+    ]
     if bad and not no_wait:
         fail(" ".join(row["reason"] or f"{row['name']}: {row['status']}" for row in bad[:3]))

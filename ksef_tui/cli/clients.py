@@ -22,10 +22,13 @@ from ksef_tui.cli.shared import (
     show_one,
     someone_types,
     stdin_line,
+    wait_option,
     write_file,
 )
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.secret import Secret
+
+END_PATIENCE = 60.0  # seconds: the service has ended anyway, and a worker goes on with the rest
 
 client = group("client", "Klienci biura.")
 
@@ -115,13 +118,16 @@ def _sync_lines(report: dict[str, Any]) -> str:
 @click.argument("nip")
 @click.option("--to", "file", type=FILE, default="-", help="plik; bez tego albo z - na stdout")
 @click.option("--sent", is_flag=True, help="zapamiętaj, że pismo wysłano dzisiaj")
+@click.option("--end", "goodbye", is_flag=True, help="pismo na koniec obsługi: które uprawnienia odebrać")
 @click.pass_obj
-def client_letter(context: Context, nip: str, file: Path, sent: bool) -> None:
-    """Pismo do klienta: jakie uprawnienia nadać biuru w KSeF i gdzie."""
+def client_letter(context: Context, nip: str, file: Path, sent: bool, goodbye: bool) -> None:
+    """Pismo do klienta: jakie uprawnienia nadać biuru w KSeF i gdzie, albo (--end) które odebrać."""
     from ksef_tui.services import authorising, clients, letters
 
+    if sent and goodbye:
+        raise click.UsageError("--sent dotyczy prośby o nadanie uprawnień, nie pisma na koniec obsługi.")
     client_id = clients.id_of(context.office, nip)
-    text = letters.letter(context.office, context.operator, client_id)
+    text = (letters.goodbye if goodbye else letters.letter)(context.office, context.operator, client_id)
     to_stdout = str(file) == "-"
     if not to_stdout:
         write_file(file, text.encode())
@@ -129,6 +135,55 @@ def client_letter(context: Context, nip: str, file: Path, sent: bool) -> None:
         authorising.requested(context.office, context.operator, client_id)
     if to_stdout:
         write_file(file, text.encode())
+
+
+@client.command("end")
+@click.argument("nip")
+@click.option("--to", "file", type=FILE, help="zapisz pismo do klienta: które uprawnienia odebrać; - na stdout")
+@wait_option
+@json_option
+@click.pass_obj
+def client_end(context: Context, nip: str, file: Path | None, no_wait: bool, as_json: bool) -> None:
+    """Kończy obsługę klienta: wstrzymuje jego faktury, kończy logowania biura w KSeF i niszczy zapisane tokeny."""
+    from ksef_tui.services import clients, contract, ending, letters, worker
+
+    office, operator = context.office, context.operator
+    client_id = clients.id_of(office, nip)
+    ending.preview(office, operator, client_id)  # a letter is not written for an end that is refused
+    to_stdout = file is not None and str(file) == "-"
+    letter = letters.goodbye(office, operator, client_id).encode()
+    if file is not None and not to_stdout:
+        write_file(file, letter)
+    done = ending.end(office, operator, client_id)
+    if not no_wait:
+        try:
+            asyncio.run(worker.carry_out(office, client_id, patience=END_PATIENCE))
+        except Problem as problem:
+            if problem.code != "timeout":
+                raise
+    row = contract.authorization_by_id(office, operator, client_id)
+    if to_stdout:
+        write_file(Path("-"), letter)
+    else:
+        show_one(row, as_json, client_line)
+    if done.held:
+        click.echo(plain(f"Wstrzymano: {ending.named(done.held)}."), err=True)
+    if row["reason_code"] == "unreachable":
+        fail(f"Obsługa jest zakończona. {row['reason']}")
+
+
+@client.command("resume")
+@click.argument("nip")
+@json_option
+@click.pass_obj
+def client_resume(context: Context, nip: str, as_json: bool) -> None:
+    """Wznawia obsługę klienta; autoryzuje się go od nowa."""
+    from ksef_tui.services import clients, contract, ending
+
+    office, operator = context.office, context.operator
+    client_id = clients.id_of(office, nip)
+    ending.resume(office, operator, client_id)
+    show_one(contract.authorization_by_id(office, operator, client_id), as_json, client_line)
 
 
 @client.command("archive")

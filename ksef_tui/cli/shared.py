@@ -54,6 +54,9 @@ limit_option = click.option(
 )
 
 
+wait_option = click.option("--no-wait", is_flag=True, help="tylko zapisz zamiar; zrobi to worker")
+
+
 @dataclass
 class Context:
     """Whose office, and who works."""

@@ -102,12 +102,24 @@ AUTH_MOVES: dict[str, dict[AuthState, frozenset[AuthState]]] = {
     },
     "request": {s: frozenset({A.REQUESTED}) for s in (A.MISSING, A.READ_ONLY, A.NO_PERMISSION, A.FAILED, A.REQUESTED)},
     "revoke": {s: frozenset({A.MISSING}) for s in (*_SETTLED, A.RUNNING)},
-    "end": {s: frozenset({A.ENDED}) for s in (*_SETTLED, A.RUNNING)},
+    "end": {s: frozenset({A.ENDED}) for s in _SETTLED},
+    "resume": {A.ENDED: frozenset({A.MISSING})},
 }
 
 EXTERNAL_WARNING = timedelta(hours=24)  # a login that somebody signed for lasts days, not years (design §5)
 
 CAN_SEND = frozenset({A.ACTIVE, A.EXPIRING})
+
+
+def seconds_to_sign(until: datetime | None, now: datetime) -> int:
+    """Whole seconds in which a request can still be signed and handed in; 0 when it cannot."""
+    return 0 if until is None else max(0, int((until - now).total_seconds()))
+
+
+def to_sign_word(until: datetime | None, now: datetime) -> str:
+    """How much of the ten minutes is left, as the badge says it."""
+    left = seconds_to_sign(until, now)
+    return f"do podpisu {left // 60}:{left % 60:02d}" if left else "do podpisu – nowe żądanie"
 
 
 def may_become(act: str, old: AuthState, new: AuthState) -> bool:

@@ -22,6 +22,8 @@ class Act(StrEnum):
     SEE = "see"
     CLIENT_ADD = "client.add"
     CLIENT_ARCHIVE = "client.archive"
+    CLIENT_END = "client.end"
+    CLIENT_RESUME = "client.resume"
     IDENTITY_ADD = "identity.add"
     IDENTITY_REMOVE = "identity.remove"
     IDENTITY_RESUME = "identity.resume"
@@ -77,7 +79,15 @@ _OFFICE_ONLY = _ADMIN_ONLY | {Act.CLIENT_ADD, Act.IDENTITY_ADD, Act.IDENTITY_TAK
 ALLOWED: dict[Role, frozenset[Act]] = {
     Role.ADMIN: frozenset(Act),
     Role.ACCOUNTANT: frozenset(Act) - _ADMIN_ONLY,
-    Role.CLIENT: frozenset(Act) - _OFFICE_ONLY - {Act.AUTH_START, Act.AUTH_REVOKE, Act.AUTH_CHECK},
+    Role.CLIENT: frozenset(Act)
+    - _OFFICE_ONLY
+    - {
+        Act.AUTH_START,
+        Act.AUTH_REVOKE,
+        Act.AUTH_CHECK,
+        Act.CLIENT_END,
+        Act.CLIENT_RESUME,
+    },
 }
 
 

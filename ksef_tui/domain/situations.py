@@ -45,6 +45,8 @@ class ClientFacts:
     status: AuthState
     waiting: int
     moving: int
+    office: bool = False  # the office's own company
+    request_over: bool = False  # the ten minutes to sign are over
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +129,14 @@ def on_authorization(move: str, nothing: str) -> WhyDisabled:
 def start(situation: Situation) -> str | None:
     if situation.client is not None and situation.client.status is AuthState.RUNNING:
         return "Łączenie już trwa."
-    return on_authorization("start", "Obsługa tego klienta jest zakończona.")(situation)
+    return on_authorization("start", "Obsługa tego klienta jest zakończona: k ją wznawia.")(situation)
 
 
 def check(situation: Situation) -> str | None:
     if situation.client is not None and situation.client.status is AuthState.RUNNING:
         return "Łączenie już trwa."
+    if situation.client is not None and situation.client.status is AuthState.ENDED:
+        return None  # whether the client has taken the rights back
     return on_authorization("learn", "Ten klient nie ma jeszcze autoryzacji, którą można sprawdzić: naciśnij a.")(
         situation
     )
@@ -142,6 +146,31 @@ def revoke(situation: Situation) -> str | None:
     if situation.client is not None and situation.client.status is AuthState.MISSING:
         return "Ten klient nie ma autoryzacji."
     return on_authorization("revoke", "Obsługa tego klienta jest zakończona.")(situation)
+
+
+def export(situation: Situation) -> str | None:
+    nothing = "Nie ma żądania do podpisu: zacznij od a, podpis zewnętrzny."
+    return on_authorization("submit", nothing)(situation)
+
+
+def submit(situation: Situation) -> str | None:
+    if situation.client is not None and situation.client.request_over:
+        return "Minęło 10 minut na podpis: e robi nowe żądanie."
+    return export(situation)
+
+
+def letter(situation: Situation) -> str | None:
+    if situation.client is not None and situation.client.office:
+        return "To samo biuro: pisma nie trzeba."
+    return needs_client(situation)
+
+
+def end(situation: Situation) -> str | None:
+    if situation.client is not None and situation.client.office:
+        return "To samo biuro: jego obsługi nie da się zakończyć."
+    if situation.client is not None and situation.client.status is AuthState.RUNNING:
+        return "Trwa łączenie: poczekaj na jego koniec albo przerwij je klawiszem b."
+    return needs_client(situation)
 
 
 def exercise(situation: Situation) -> str | None:

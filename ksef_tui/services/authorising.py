@@ -114,10 +114,18 @@ def submit(office: Office, operator: Operator, client_id: int, signed: bytes) ->
 
 
 def check(office: Office, operator: Operator, client_id: int) -> None:
-    """Ask KSeF again what the office may do for this client. Raises Problem when it was never authorised."""
+    """Ask KSeF again what the office may do for this client; when its service has ended, whether the right is gone.
+
+    Raises Problem when it was never authorised.
+    """
     require(operator, Act.AUTH_CHECK, client_id)
     with office.db.write():  # between the look at whose certificate it is and the intent nobody changes it
         row = authorizations.get(office.db, client_id)
+        if row["state"] == AuthState.ENDED:
+            from ksef_tui.services import ending  # late: it builds on this
+
+            ending.check(office, operator, client_id)
+            return
         if row["method"] is None:
             raise Problem("not_authorised", "Ten klient nie ma jeszcze autoryzacji – zacznij od „Autoryzuj”.")
         if row["state"] == AuthState.TO_SIGN:
@@ -195,6 +203,8 @@ def revoke(office: Office, operator: Operator, client_id: int) -> None:
     """End the office's login for this client, at KSeF too (F32). Raises Problem while invoices are on the wire."""
     require(operator, Act.AUTH_REVOKE, client_id)
     row = authorizations.get(office.db, client_id)
+    if row["state"] == AuthState.ENDED:
+        raise Problem("ended", "Obsługa tego klienta jest zakończona.")
     if row["method"] is None:
         raise Problem("not_authorised", "Ten klient nie ma autoryzacji.")
     _refuse_while_on_the_wire(office, client_id, None)

@@ -16,6 +16,8 @@ from ksef_tui.domain.authorizations import (
     AuthState,
     AuthStep,
     effective,
+    seconds_to_sign,
+    to_sign_word,
 )
 from ksef_tui.domain.roles import Act, Operator, require
 from ksef_tui.domain.text import alphabetical, fold
@@ -40,6 +42,7 @@ _URGENCY: dict[AuthState, int] = {
     AuthState.MISSING: 10,
     AuthState.ENDED: 11,
 }
+STILL_GRANTED = "still_granted"
 TROUBLE = frozenset(
     {AuthState.BLOCKED, AuthState.EXPIRED, AuthState.NO_PERMISSION, AuthState.READ_ONLY, AuthState.FAILED}
 )
@@ -49,6 +52,7 @@ SELECT c.id, c.nip, c.name, c.office, c.paused, c.keeper_id, a.*, i.label AS ide
        w.phase AS switch_phase, w.retry_at AS switch_retry, t.label AS switch_label,
        t.subject_type || ':' || t.subject_value AS switch_subject,
        coalesce(sum(n.n) FILTER (WHERE n.state IN ('sending', 'unknown', 'processing')), 0) AS on_wire,
+       e.ended_at, e.gone, e.seen_at,
        coalesce(sum(n.n) FILTER (WHERE n.state = 'waiting'), 0) AS waiting,
        coalesce(sum(n.n) FILTER (WHERE n.state IN ('invalid', 'blocked', 'rejected')), 0) AS standing,
        coalesce(sum(n.n) FILTER (WHERE n.state = 'approved'), 0) AS approved,
@@ -58,6 +62,7 @@ LEFT JOIN identity i ON i.id = a.identity_id
 LEFT JOIN signature_request s ON s.client_id = c.id
 LEFT JOIN identity_switch w ON w.client_id = c.id
 LEFT JOIN identity t ON t.id = w.identity_id
+LEFT JOIN service_end e ON e.client_id = c.id
 LEFT JOIN invoice_count n ON n.client_id = c.id
 WHERE c.archived_at IS NULL AND (:only IS NULL OR c.id = :only) {more} GROUP BY c.id
 """
@@ -107,6 +112,8 @@ def client_counts(office: Office, operator: Operator) -> ClientCounts:
 
 
 def _stuck(row: sqlite3.Row, state: AuthState) -> int:
+    if state is AuthState.ENDED:  # nobody is to do anything about them any more
+        return 0
     return int(row["standing"]) + (0 if state in CAN_SEND else int(row["approved"]))
 
 
@@ -123,6 +130,7 @@ def _client_row(office: Office, row: sqlite3.Row, now: datetime) -> ClientRow:
         stuck=_stuck(row, state),
         moving=row["moving"],
         paused=bool(row["paused"]),
+        sign_until=from_text(row["sign_until"]) if row["sign_until"] else None,
     )
 
 
@@ -142,8 +150,9 @@ def badge_word(row: sqlite3.Row, state: AuthState, now: datetime) -> str:
         since = warsaw(from_text(row["checked_at"])).strftime("%d.%m") if row["checked_at"] else ""
         return f"klient odebrał {since}".strip() if row["reason_code"] == "withdrawn" else "klient nie nadał"
     if state is AuthState.TO_SIGN:
-        left = _seconds_to_sign(row, now)
-        return f"do podpisu {left // 60}:{left % 60:02d}" if left > 0 else "do podpisu – nowe żądanie"
+        return to_sign_word(from_text(row["sign_until"]) if row["sign_until"] else None, now)
+    if state is AuthState.ENDED and row["gone"] is not None:
+        return "uprawnienia odebrane" if row["gone"] else "klient nie odebrał"
     if state is AuthState.MISSING and row["reason_code"] == "granted":
         return "nadane" + _letters(row)
     if state is AuthState.REQUESTED and row["requested_at"]:
@@ -151,11 +160,6 @@ def badge_word(row: sqlite3.Row, state: AuthState, now: datetime) -> str:
     if state is AuthState.FAILED and row["reason_code"] == "unreachable":
         return "KSeF nie odpowiada"
     return AUTH_BADGES[state].label
-
-
-def _seconds_to_sign(row: sqlite3.Row, now: datetime) -> int:
-    """Whole seconds in which the request can still be signed and handed in; 0 when it cannot."""
-    return max(0, int((from_text(row["sign_until"]) - now).total_seconds())) if row["sign_until"] else 0
 
 
 def _letters(row: sqlite3.Row) -> str:
@@ -181,7 +185,7 @@ def authorization(office: Office, operator: Operator, client_id: int) -> Authori
     if row is None:
         raise KeyError(client_id)
     state = state_of(office, row["state"], row["valid_until"], row["method"], now)
-    method = AuthMethod(row["method"]) if row["method"] else None
+    method = AuthMethod(row["method"]) if row["method"] and state is not AuthState.ENDED else None
     sentence, needed = _sentence(office, row, state, now)
     return AuthorizationView(
         client_id=client_id,
@@ -202,6 +206,9 @@ def authorization(office: Office, operator: Operator, client_id: int) -> Authori
         reason_code=row["reason_code"],
         actions=_next_actions(state, switching=row["switch_phase"] == "waiting"),
         sign_until=from_text(row["sign_until"]) if row["sign_until"] else None,
+        ended_at=from_text(row["ended_at"]) if row["ended_at"] else None,
+        rights_gone=None if row["gone"] is None else bool(row["gone"]),
+        rights_seen_at=from_text(row["seen_at"]) if row["seen_at"] else None,
     )
 
 
@@ -218,6 +225,9 @@ def _identity_line(office: Office, row: sqlite3.Row, method: AuthMethod | None) 
     return f"{identity['label']}: certyfikat, {subject} {identity['subject_value'][:16]}, ważny do {until}"
 
 
+_AT_STEP = {AuthState.RUNNING: "running", AuthState.TO_SIGN: "waiting"}
+
+
 def _steps(row: sqlite3.Row, state: AuthState) -> tuple[StepView, ...]:
     order = list(AuthStep)
     at = order.index(AuthStep(row["step"])) if row["step"] else -1
@@ -230,7 +240,7 @@ def _steps(row: sqlite3.Row, state: AuthState) -> tuple[StepView, ...]:
         elif row["step_failed"]:
             shown, detail = "failed", row["reason_code"] if row["reason_code"].isdigit() else ""
         else:
-            shown, detail = ("running", "") if state is AuthState.RUNNING else ("done", "")
+            shown, detail = _AT_STEP.get(state, "done"), ""
         views.append(StepView(step, shown, detail))
     return tuple(views)
 
@@ -246,6 +256,8 @@ def _sentence(office: Office, row: sqlite3.Row, state: AuthState, now: datetime)
         return _to_sign(row, now)
     if state in (AuthState.ACTIVE, AuthState.EXPIRING) and row["reason_code"] == "415":  # a new login was refused
         return row["reason"], f"Potrzebne: {rights_wanted}, dla NIP {office.nip} – prośbę do klienta pisze l."
+    if state is AuthState.ENDED:
+        return _ended(row)
     if state is AuthState.REQUESTED:
         wanted = f"Klient ma nadać: {rights_wanted}, dla NIP {office.nip}. Gdy nada: a Autoryzuj albo r Sprawdź."
         sent = f"{warsaw(from_text(row['requested_at'])):%d.%m.%Y}" if row["requested_at"] else ""
@@ -283,7 +295,7 @@ def _sentence(office: Office, row: sqlite3.Row, state: AuthState, now: datetime)
     if state is AuthState.MISSING:
         return (
             f"{name}: biuro nie ma jeszcze dostępu do KSeF tego klienta.",
-            f"Klient nadaje w KSeF uprawnienia dla NIP {office.nip} ({rights_wanted}), potem: a Autoryzuj.",
+            f"Klient nadaje w KSeF uprawnienia dla NIP {office.nip} ({rights_wanted}) – pismo do niego: l. Potem: a Autoryzuj.",
         )
     return row["reason"] or AUTH_BADGES[state].label, ""
 
@@ -304,15 +316,40 @@ def _switching(office: Office, row: sqlite3.Row, state: AuthState, now: datetime
 
 
 def _to_sign(row: sqlite3.Row, now: datetime) -> tuple[str, str]:
-    if not _seconds_to_sign(row, now):
+    until = from_text(row["sign_until"]) if row["sign_until"] else None
+    if not seconds_to_sign(until, now):
         return (
             "Żądanie straciło ważność: na podpis jest 10 minut.",
-            "Zrób nowe żądanie (a Autoryzuj), podpisz je i wczytaj podpisany plik.",
+            "Klawisz e robi nowe żądanie i proponuje, gdzie je zapisać. Podpisz je od razu i wczytaj klawiszem f.",
         )
-    until = warsaw(from_text(row["sign_until"])).strftime("%H:%M:%S")
+    assert until is not None
     return (
-        f"Żądanie czeka na podpis do {until}: Podpis Zaufany albo podpis lub pieczęć kwalifikowana.",
-        "Podpisz zapisany plik poza programem i wczytaj plik podpisany, bez otwierania i zapisywania go w edytorze.",
+        f"Żądanie czeka na podpis do {warsaw(until):%H:%M:%S}: Podpis Zaufany albo podpis lub pieczęć kwalifikowana.",
+        "Podpisz zapisany plik poza programem i wczytaj podpisany klawiszem f – bez otwierania i zapisywania w edytorze.",
+    )
+
+
+def _ended(row: sqlite3.Row) -> tuple[str, str]:
+    """Since when, and whether the client has taken the rights back."""
+    since = f"{warsaw(from_text(row['ended_at'])):%d.%m.%Y}" if row["ended_at"] else ""
+    seen = f"{warsaw(from_text(row['seen_at'])):%d.%m.%Y}" if row["seen_at"] else ""
+    ended = f"Obsługa zakończona {since}".strip()
+    if row["reason_code"] == "unreachable" or (row["reason"] and row["reason_code"] != STILL_GRANTED):
+        return f"{ended}. {row['reason']}", ""
+    if row["intent"] == "revoke":
+        return f"{ended}; kończę logowanie biura w KSeF…", ""
+    if row["intent"] == "check":
+        return f"{ended}; sprawdzam, czy klient odebrał uprawnienia…", ""
+    if row["gone"]:
+        return f"{ended}. Uprawnienia odebrane, sprawdzono {seen}.", ""
+    if row["gone"] is not None:
+        return (
+            f"{ended}. Klient jeszcze nie odebrał biuru uprawnień, sprawdzono {seen}.",
+            "l pismo: które uprawnienia odebrać i gdzie. Gdy klient to zrobi: r Sprawdź.",
+        )
+    return (
+        f"{ended}: nic nie zostanie wysłane. Klient powinien teraz odebrać biuru uprawnienia.",
+        "l pismo: które uprawnienia odebrać i gdzie. r sprawdza, czy klient to zrobił; k wznawia obsługę.",
     )
 
 
@@ -322,15 +359,19 @@ def _next_actions(state: AuthState, *, switching: bool = False) -> tuple[str, ..
     if state is AuthState.RUNNING:
         return ("auth.cancel",)
     if state is AuthState.TO_SIGN:
-        return ("auth.start", "auth.cancel")
-    if state in (AuthState.MISSING, AuthState.REQUESTED, AuthState.EXPIRED):
+        return ("auth.submit", "auth.export", "auth.start", "auth.cancel")
+    if state in (AuthState.MISSING, AuthState.REQUESTED):
+        return ("auth.start", "client.letter", "auth.check", "identity.add")
+    if state is AuthState.EXPIRED:
         return ("auth.start", "identity.add")
     if state in (AuthState.ACTIVE, AuthState.EXPIRING):
         return ("auth.check", "auth.start", "auth.revoke")
     if state is AuthState.ENDED:
-        return ()
+        return ("auth.check", "client.letter", "client.end")
     if state is AuthState.BLOCKED:  # another login does not lift a block
         return ("auth.check",)
+    if state in (AuthState.NO_PERMISSION, AuthState.READ_ONLY):
+        return ("auth.check", "client.letter", "auth.start")
     return ("auth.check", "auth.start")
 
 

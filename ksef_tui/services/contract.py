@@ -148,6 +148,9 @@ def authorization_by_id(office: Office, operator: Operator, client_id: int) -> d
         "reason_code": view.reason_code,
         "reason": stored["reason"],
         "sign_until": to_text(view.sign_until) if view.sign_until else None,
+        "ended_at": to_text(view.ended_at) if view.ended_at else None,
+        "rights_gone": view.rights_gone,
+        "rights_seen_at": to_text(view.rights_seen_at) if view.rights_seen_at else None,
     }
 
 
@@ -156,7 +159,7 @@ def authorised_ids(office: Office, operator: Operator) -> list[int]:
     rows = office.db.rows(
         "SELECT a.client_id FROM authorization a JOIN client c ON c.id = a.client_id LEFT JOIN identity i ON i.id = a.identity_id "
         "WHERE a.method IS NOT NULL AND (i.operator_id IS NULL OR i.operator_id = :me) "
-        "AND c.archived_at IS NULL AND a.state NOT IN ('running', 'to_sign') "
+        "AND c.archived_at IS NULL AND a.state NOT IN ('running', 'to_sign', 'ended') "
         "AND NOT (a.method = 'external' AND a.sealed_refresh IS NULL) AND (:only IS NULL OR c.id = :only) ORDER BY c.id",
         {"only": operator.client_id, "me": operator.id},
     )

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from ksef_tui.domain.invoices import INVOICE_BADGES, InvoiceState
 from ksef_tui.domain.times import polish_day, warsaw
 from ksef_tui.services.office import Office
-from ksef_tui.store import invoices, offices
+from ksef_tui.store import endings, invoices, offices
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ def guard(office: Office, row: sqlite3.Row, now: datetime) -> Stop | None:
     """The first thing that stops this invoice, or None. Asked at import, approval and release."""
     return (
         _wrong_name(office, row["client_id"], row["seller_nip"])
+        or _ended(office, row["client_id"])
         or _duplicate(office, row["client_id"], row["number_key"], row["id"])
         or _attachment(bool(row["attachment"]))
         or _future(row["issue_date"], now)
@@ -32,7 +33,7 @@ def guard(office: Office, row: sqlite3.Row, now: datetime) -> Stop | None:
 
 def guard_new(office: Office, client_id: int, *, number_key: str, attachment: bool) -> Stop | None:
     """The same for a document that has no row yet and whose seller was found to be the client's by the checks."""
-    return _duplicate(office, client_id, number_key, 0) or _attachment(attachment)
+    return _ended(office, client_id) or _duplicate(office, client_id, number_key, 0) or _attachment(attachment)
 
 
 def _wrong_name(office: Office, client_id: int, seller_nip: str) -> Stop | None:
@@ -45,6 +46,13 @@ def _wrong_name(office: Office, client_id: int, seller_nip: str) -> Stop | None:
             f"sprzedawcą jest NIP {seller_nip}, a klientem {name} (NIP {client['nip'] if client else '?'})",
         )
     return None
+
+
+def _ended(office: Office, client_id: int) -> Stop | None:
+    """Nothing is issued in the name of a company that the office serves no more."""
+    if endings.get(office.db, client_id) is None:
+        return None
+    return Stop("ended", "obsługa tego klienta jest zakończona – wznów ją albo wycofaj fakturę")
 
 
 def _duplicate(office: Office, client_id: int, number_key: str, except_id: int) -> Stop | None:

@@ -18,7 +18,7 @@ from ksef_tui.ksef import claims
 from ksef_tui.ksef.api import Access
 from ksef_tui.ksef.errors import KsefError, Limited, Refused, Unknown
 from ksef_tui.ksef.models import AccessToken
-from ksef_tui.services import external, identity_rules, personal
+from ksef_tui.services import ending, external, identity_rules, personal
 from ksef_tui.services.authorising import FORGET
 from ksef_tui.services.calls import NotNow
 from ksef_tui.services.one_login import log_in
@@ -50,7 +50,9 @@ async def carry_out_intent(turn: Turn) -> None:
         except Problem as problem:
             _lent(turn, row, problem)
             return
-    if row["intent"] == "login":
+    if row["state"] == AuthState.ENDED:
+        await ending.go_on(turn, row)
+    elif row["intent"] == "login":
         await (external.go_on(turn, row) if by_hand else _authorise(turn, row))
     elif row["intent"] == "check":
         await (_check_standing(turn, row) if by_hand else _check(turn, row))

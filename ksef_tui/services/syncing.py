@@ -187,15 +187,20 @@ def _compared(office: Office, operator: Operator, received: list[Received]) -> S
     rows = office.db.rows(_CLIENTS)
     known = {row["nip"]: row for row in rows}
     to_add = [one for one in received if one.nip not in known and _is_nip(one.nip)]
-    archived = [one.nip for one in received if one.nip in known and known[one.nip]["archived_at"] is not None]
+    archived = [one.nip for one in received if one.nip in known and _left(known[one.nip])]
     seen = {one.nip: one for one in received}
     changes = [
         change
         for row in rows
-        if received and not row["office"] and row["archived_at"] is None  # an empty answer says nothing about anybody
+        if received and not row["office"] and not _left(row)  # an empty answer says nothing about anybody
         if (change := _change(operator, row, seen.get(row["nip"]))) is not None
     ]
     return SyncPreview(len(received), tuple(to_add), tuple(changes), tuple(archived))
+
+
+def _left(row: sqlite3.Row) -> bool:
+    """Whether the office serves this client no more."""
+    return row["archived_at"] is not None or row["state"] == AuthState.ENDED
 
 
 _CLIENTS = """

@@ -38,6 +38,7 @@ class ClientRow:
     stuck: int  # invoices that stand until a person acts, or approved without a working authorisation
     moving: int  # approved, sending, unknown, processing
     paused: bool
+    sign_until: datetime | None = None  # until when the request to sign can be handed in; UTC
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class StepView:
     """One step of the authorisation flow."""
 
     step: AuthStep
-    state: str  # pending | running | done | failed
+    state: str  # pending | running | waiting (for a signature) | done | failed
     detail: str  # e.g. "415"
 
 
@@ -112,6 +113,9 @@ class AuthorizationView:
     reason_code: str
     actions: tuple[str, ...]  # ids of the actions that mend it, most useful first
     sign_until: datetime | None = None  # until when the request to sign can be handed in; UTC
+    ended_at: datetime | None = None  # when the service ended; UTC
+    rights_gone: bool | None = None  # after that: whether KSeF lets the office in no more; None: not asked
+    rights_seen_at: datetime | None = None  # when that was asked; UTC
 
 
 @dataclass(frozen=True, slots=True)

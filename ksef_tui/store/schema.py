@@ -409,6 +409,17 @@ _SWITCHES = [
     "ALTER TABLE identity ADD COLUMN reserve INTEGER NOT NULL DEFAULT 0",
 ]
 
+# The end of a client's service, and whether KSeF still lets the office in: `gone` NULL not asked, 0 it does, 1 it does not.
+_ENDINGS = [
+    """CREATE TABLE service_end (
+        client_id INTEGER PRIMARY KEY REFERENCES client(id),
+        ended_at TEXT NOT NULL,
+        method TEXT,
+        gone INTEGER,
+        seen_at TEXT
+    ) STRICT""",
+]
+
 # (name, statements), in order; the number of a step is its place, counted from 1.
 STEPS: list[tuple[str, list[str]]] = [
     ("office", [*_OFFICE, *_feed("client"), *_feed("authorization")]),
@@ -420,4 +431,5 @@ STEPS: list[tuple[str, list[str]]] = [
     ("standing", _STANDING),
     ("bulk", _BULK),
     ("switches", _SWITCHES),
+    ("endings", _ENDINGS),
 ]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.widget import Widget
 
+from ksef_tui.domain.authorizations import AuthState, seconds_to_sign
 from ksef_tui.domain.situations import ClientFacts, Situation
 from ksef_tui.services import client_views
-from ksef_tui.services.views import AuthorizationView
+from ksef_tui.services.views import AuthorizationView, ClientRow
 from ksef_tui.tui import describe, present
 from ksef_tui.tui.desk import Desk
 from ksef_tui.tui.lines import Lines
@@ -30,6 +32,7 @@ class AuthorizationPane(Pane):
         self.client_id: int | None = None
         self.view: AuthorizationView | None = None
         self._situation = situation
+        self._counts = False
 
     def compose(self) -> ComposeResult:
         yield from self.frame(Flow(id="flow"))
@@ -72,10 +75,33 @@ class AuthorizationPane(Pane):
             flow.show(lambda width: describe.first_client(look))
             return
         self.edges(self.title_line("3", "Autoryzacja", view.name, f"NIP {view.nip}"))
+        now = self.desk.now()
+        self._counts = bool(seconds_to_sign(view.sign_until, now))
         situation = replace(self._situation(), client=self._facts(view))
-        flow.show(lambda width: describe.authorization(look, view, situation, width, flow.size.height))
+        flow.show(lambda width: describe.authorization(look, view, situation, width, flow.size.height, now))
+
+    def tick(self) -> None:
+        """A second has passed: the minutes to sign count down, and at their end the flow says something else."""
+        view = self.view
+        if view is None or view.status is not AuthState.TO_SIGN or not self._counts:
+            return
+        if seconds_to_sign(view.sign_until, self.desk.now()):
+            self.draw()
+        else:
+            self.reload()
 
     def _facts(self, view: AuthorizationView) -> ClientFacts:
         known = self._situation().client
-        waiting, moving = (known.waiting, known.moving) if known is not None else (0, 0)
-        return ClientFacts(view.client_id, view.name, view.status, waiting, moving)
+        waiting, moving, office = (known.waiting, known.moving, known.office) if known is not None else (0, 0, False)
+        over = _is_over(view.status, view.sign_until, self.desk.now())
+        return ClientFacts(view.client_id, view.name, view.status, waiting, moving, office, over)
+
+
+def facts_of(row: ClientRow, now: datetime) -> ClientFacts:
+    """What decides about the keys on a client's row."""
+    over = _is_over(row.status, row.sign_until, now)
+    return ClientFacts(row.id, row.name, row.status, row.waiting, row.moving, row.office, over)
+
+
+def _is_over(status: AuthState, sign_until: datetime | None, now: datetime) -> bool:
+    return status is AuthState.TO_SIGN and not seconds_to_sign(sign_until, now)

@@ -10,8 +10,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ksef_tui.domain.actions import Action
-from ksef_tui.domain.problems import Problem
-from ksef_tui.domain.reasons import os_reason
 from ksef_tui.domain.secret import Secret
 from ksef_tui.domain.situations import Situation
 from ksef_tui.domain.times import warsaw
@@ -23,7 +21,9 @@ from ksef_tui.tui.dialogs.ask import Ask
 from ksef_tui.tui.dialogs.choices import Choice
 from ksef_tui.tui.dialogs.form import Field, Form
 from ksef_tui.tui.dialogs.pick import Pick
-from ksef_tui.tui.entries import path_of
+from ksef_tui.tui.external_acts import ExternalActs
+from ksef_tui.tui.files import read_small
+from ksef_tui.tui.letter_acts import LetterActs
 from ksef_tui.tui.present import Line, clean, fit
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 Flow = Callable[[Action, Situation], Awaitable[None]]
 
 KEY_FILE_BYTES = 200_000  # a certificate or a key is far smaller
+_KEY_FILE = "plik certyfikatu ani klucza"
 
 
 class AccessActs:
@@ -41,7 +42,10 @@ class AccessActs:
     def __init__(self, screen: MainScreen, app: KsefTui) -> None:
         self._screen = screen
         self._app = app
+        self._external = ExternalActs(screen, app)
         self.flows: dict[str, Flow] = {
+            **self._external.flows,
+            **LetterActs(screen, app).flows,
             "auth.start": self._authorise,
             "auth.check": self._check,
             "auth.cancel": self._cancel,
@@ -65,12 +69,19 @@ class AccessActs:
         if not found:
             why = "Nie ma jeszcze profilu biura: dodaj go klawiszem d."
             choices.append(Choice("identity:", (("profil biura", "strong"),), why))
+        signature: Line = (
+            (fit("podpis zewnętrzny", 19), "text"),
+            ("wyjątek: żądanie podpisane poza programem", "dim"),
+        )
+        choices.append(Choice("external", signature))
         token: Line = ((fit("token KSeF klienta", 19), "text"), ("wyjątek: działa najdłużej do 31.12.2026", "dim"))
         choices.append(Choice("token", token))
         intro = [((f"Klient: {clean(client.name)}", "text"),)]
         chosen = await self._app.push_screen_wait(Pick("Autoryzacja – wybierz sposób", choices, intro=intro))
         if chosen == "token":
             await self._authorise_by_token(client.id, client.name)
+        elif chosen == "external":
+            await self._external.begin(client.id)
         elif chosen is not None:
             identity_id = int(chosen.partition(":")[2])
             await desk.act(lambda: authorising.start_with_identity(desk.office, desk.operator, client.id, identity_id))
@@ -133,8 +144,9 @@ class AccessActs:
             label, certificate, key = values["label"], values["certificate"], values["key"].strip()
 
             def job() -> int:
-                key_bytes = _read_small(key) if key else None
-                return identities.add(desk.office, desk.operator, label, _read_small(certificate), key_bytes, password)
+                key_bytes = read_small(key, KEY_FILE_BYTES, _KEY_FILE) if key else None
+                certificate_bytes = read_small(certificate, KEY_FILE_BYTES, _KEY_FILE)
+                return identities.add(desk.office, desk.operator, label, certificate_bytes, key_bytes, password)
 
             await desk.act(job)
 
@@ -157,15 +169,3 @@ class AccessActs:
             title, lambda width: describe.plain([intro], width, "dim"), fields, submit, failed=self._app.trouble
         )
         return await self._app.push_screen_wait(form)
-
-
-def _read_small(path: str) -> bytes:
-    """A small file's bytes. Raises Problem with a Polish line when there is none."""
-    try:
-        with path_of(path).open("rb") as file:
-            data = file.read(KEY_FILE_BYTES + 1)
-    except OSError as error:
-        raise Problem("unreadable_file", f"Nie można odczytać pliku {path.strip()}: {os_reason(error)}.") from error
-    if len(data) > KEY_FILE_BYTES:
-        raise Problem("file_too_big", f"Plik {path.strip()} jest za duży jak na certyfikat albo klucz.")
-    return data

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
 from ksef_tui.domain.actions import ACTIONS, BY_ID, FOOTERS, SCOPE_TITLES
-from ksef_tui.domain.authorizations import AUTH_BADGES, METHOD_LABELS, STEP_LABELS, AuthState
+from ksef_tui.domain.authorizations import AUTH_BADGES, METHOD_LABELS, STEP_LABELS, AuthState, seconds_to_sign
 from ksef_tui.domain.invoices import INVOICE_BADGES, INVOICE_MOVES, InvoiceState, UpoState
 from ksef_tui.domain.situations import Pane, Situation
 from ksef_tui.domain.text import count_of
@@ -17,7 +18,7 @@ from ksef_tui.tui.present import Line, Look, Span, clean, cut, day, fit, grouped
 
 if TYPE_CHECKING:
     from ksef_tui.services.approving import ApprovalSummary
-    from ksef_tui.services.views import AuthorizationView, InvoiceDetails, StepView
+    from ksef_tui.services.views import AuthorizationView, InvoiceDetails
 
 RIGHTS = {
     "Owner": "właściciel",
@@ -116,7 +117,9 @@ def _scope(action_id: str, situation: Situation) -> str:
 # Authorisation ------------------------------------------------------------------------------------------------------
 
 
-def authorization(look: Look, view: AuthorizationView, situation: Situation, width: int, height: int) -> list[Line]:
+def authorization(
+    look: Look, view: AuthorizationView, situation: Situation, width: int, height: int, now: datetime
+) -> list[Line]:
     """Way and identity → steps → one sentence → what is needed → the keys that mend it."""
     inner = width - 2
     badge = AUTH_BADGES[view.status]
@@ -126,7 +129,7 @@ def authorization(look: Look, view: AuthorizationView, situation: Situation, wid
         way.append((f"  {clean(view.identity_line)}", "dim"))
     blocks: list[list[Line]] = [[cut(way, width)]]
     if view.steps and (height > 6 or any(step.state != "pending" for step in view.steps)):
-        blocks.append([cut((("  ", "text"), *_steps(look, view.steps)), width)])
+        blocks.append([cut((("  ", "text"), *_steps(look, view, now)), width)])
     said: list[Line] = (
         [(("  ", "text"), (line, "text")) for line in wrap(view.sentence, inner)] if view.sentence else []
     )
@@ -156,14 +159,18 @@ def authorization(look: Look, view: AuthorizationView, situation: Situation, wid
     return lines
 
 
-def _steps(look: Look, steps: Sequence[StepView]) -> list[Span]:
+def _steps(look: Look, view: AuthorizationView, now: datetime) -> list[Span]:
     signs = {"done": ("✔", "good"), "running": ("◌", "busy"), "failed": ("✖", "bad")}
+    signs["waiting"] = (look.glyph(AUTH_BADGES[AuthState.TO_SIGN]), "wait")
     spans: list[Span] = []
-    for step in steps:
+    for step in view.steps:
         if spans:
             spans.append((" ──▸ ", "dim"))
         sign, tone = signs.get(step.state, ("○", "quiet"))
         spans.append((f"{sign} {STEP_LABELS[step.step]}", tone))
+        if step.state == "waiting":
+            left = seconds_to_sign(view.sign_until, now)
+            spans.append((f" {left // 60}:{left % 60:02d}" if left else " po czasie", "wait"))
         if step.detail:
             spans.append((f" {clean(step.detail)}", "dim"))
     return spans

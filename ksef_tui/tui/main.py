@@ -17,11 +17,11 @@ from textual.timer import Timer
 from textual.widgets import Input
 
 from ksef_tui.domain.actions import ACTIONS, BY_ID
-from ksef_tui.domain.situations import ClientFacts, Pane, Situation
+from ksef_tui.domain.situations import Pane, Situation
 from ksef_tui.services import views
 from ksef_tui.services.views import HeaderView
 from ksef_tui.tui import describe, present
-from ksef_tui.tui.access import AuthorizationPane
+from ksef_tui.tui.access import AuthorizationPane, facts_of
 from ksef_tui.tui.desk import Desk, Loader
 from ksef_tui.tui.keys import Keys
 from ksef_tui.tui.lines import TONE_CLASSES, Lines
@@ -119,6 +119,9 @@ class MainScreen(Screen[None]):
         self._ticks += 1
         if self._ticks % 10 == 0:
             self.queue.tick()
+            if self.clients.tick():
+                self.keys.renew()  # a request cannot be handed in any more
+            self.authorization.tick()
             if self._terminal is not None and not self._terminal.isatty():
                 self.app.exit(0)  # it is gone, and no signal has told
         try:
@@ -198,7 +201,7 @@ class MainScreen(Screen[None]):
     def situation(self) -> Situation:
         """Who stands where, on what."""
         row = self.clients.list.current
-        client = ClientFacts(row.id, row.name, row.status, row.waiting, row.moving) if row is not None else None
+        client = facts_of(row, self.desk.now()) if row is not None else None
         return Situation(
             role=self.desk.operator.role,
             pane=self.pane,

@@ -14,6 +14,7 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Input
 
+from ksef_tui.domain.authorizations import seconds_to_sign
 from ksef_tui.domain.invoices import INVOICE_BADGES, InvoiceState
 from ksef_tui.domain.text import count_of
 from ksef_tui.services import client_views, invoice_views
@@ -154,6 +155,7 @@ class ClientsPane(FilteredPane):
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk, "clients")
         self.mine = False
+        self._counting: set[int] = set()
         self._begun: array[int] | None = None
         self.counts = ClientCounts(0, 0)
         self.list: WindowList[ClientRow] = WindowList(self._read, self._paint, present.client_lit, id="client-list")
@@ -183,7 +185,16 @@ class ClientsPane(FilteredPane):
         return client_views.client_rows(self.desk.office, self.desk.operator, ids)
 
     def _paint(self, row: ClientRow, width: int, marked: bool) -> Line:
-        return present.client_row(self.desk.look, row, width)
+        return present.client_row(self.desk.look, row, width, self.desk.now())
+
+    def tick(self) -> bool:
+        """A second has passed: requests to sign count down. True when the time of one has just run out."""
+        now = self.desk.now()
+        counting = {row.id for row in self.list.visible_rows() if seconds_to_sign(row.sign_until, now)}
+        over, self._counting = self._counting - counting, counting
+        if counting or over:
+            self.list.redraw()
+        return bool(over)
 
     def _job(self) -> Callable[[], array[int]]:
         office, operator, text, mine = self.desk.office, self.desk.operator, self.text, self.mine

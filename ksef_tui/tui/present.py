@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from rich.cells import cell_len, set_cell_size
 
-from ksef_tui.domain.authorizations import AUTH_BADGES
+from ksef_tui.domain.authorizations import AUTH_BADGES, AuthState, to_sign_word
 from ksef_tui.domain.invoices import INVOICE_BADGES, Badge, InvoiceState, UpoState
 from ksef_tui.domain.times import warsaw
 
@@ -141,8 +141,8 @@ _FORMS = re.compile(
 # Clients ------------------------------------------------------------------------------------------------------------
 
 
-def client_row(look: Look, row: ClientRow, width: int) -> Line:
-    """Badge · name · what waits or stands · state in a word."""
+def client_row(look: Look, row: ClientRow, width: int, now: datetime) -> Line:
+    """Badge · name · what waits or stands · state in a word; the minutes to sign are those of now."""
     badge = AUTH_BADGES[row.status]
     name_width, count_width = _client_widths(width)
     count, tone = _client_count(row, count_width)
@@ -150,7 +150,8 @@ def client_row(look: Look, row: ClientRow, width: int) -> Line:
     if cell_len(name) > name_width:
         name = short_name(name)
     word_width = width - name_width - count_width - 5
-    word = short_word(clean(row.word) or badge.label, word_width - (8 if row.paused else 0))
+    said = to_sign_word(row.sign_until, now) if row.status is AuthState.TO_SIGN else clean(row.word) or badge.label
+    word = short_word(said, word_width - (8 if row.paused else 0))
     if row.paused:
         word = f"pauza · {word}"
     return (

@@ -65,7 +65,8 @@ learn     active read_only expiring expired no_permission blocked failed -> acti
 learn     requested              -> active read_only expiring expired no_permission blocked failed missing
 request   missing read_only no_permission failed requested -> requested
 revoke    missing requested to_sign active read_only expiring expired no_permission blocked failed running -> missing
-end       missing requested to_sign active read_only expiring expired no_permission blocked failed running -> ended
+end       missing requested to_sign active read_only expiring expired no_permission blocked failed -> ended
+resume    ended                  -> missing
 """  # noqa: E501  (one row of a table is one line)
 
 

@@ -12,6 +12,8 @@ TABLE = """
 see                a k c
 client.add         a k -
 client.archive     a - -
+client.end         a k -
+client.resume      a k -
 identity.add       a k -
 identity.remove    a - -
 identity.resume    a - -

@@ -22,6 +22,7 @@ from ksef_tui.services import (
     clients,
     configuring,
     contract,
+    ending,
     exporting,
     external,
     identities,
@@ -67,6 +68,11 @@ REFUSED: dict[str, Ask] = {
     "authorising.start_external": lambda s, o: authorising.start_external(s.office, o, s.mine.id),
     "authorising.submit": lambda s, o: authorising.submit(s.office, o, s.mine.id, b"<a/>"),
     "authorising.requested": lambda s, o: authorising.requested(s.office, o, s.mine.id),
+    "letters.goodbye": lambda s, o: letters.goodbye(s.office, o, s.mine.id),
+    "ending.preview": lambda s, o: ending.preview(s.office, o, s.mine.id),
+    "ending.end": lambda s, o: ending.end(s.office, o, s.mine.id),
+    "ending.check": lambda s, o: ending.check(s.office, o, s.mine.id),
+    "ending.resume": lambda s, o: ending.resume(s.office, o, s.mine.id),
     "letters.letter": lambda s, o: letters.letter(s.office, o, s.mine.id),
     "external.request": lambda s, o: external.request(s.office, o, s.mine.id),
     "authorising.check": lambda s, o: authorising.check(s.office, o, s.mine.id),
@@ -166,7 +172,7 @@ def test_every_service_function_that_is_told_who_acts_is_in_these_tables():
     asked |= {f"approving.{act}" for act in ("approve", "recall", "hold", "release", "withdraw", "retry")}
     asked |= {"invoice_views.timeline"}  # its caller has asked already
     modules = (
-        approving, authorising, client_views, clients, configuring, contract, exporting, external, identities,
+        approving, authorising, client_views, clients, configuring, contract, ending, exporting, external, identities,
         importing, invoice_views, letters, operators, syncing, vaulting, views,
     )  # fmt: skip
     taking = {

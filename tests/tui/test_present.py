@@ -131,7 +131,7 @@ def test_a_client_row_fills_its_width_and_the_cursor_ends_at_a_column(width: int
     found = ClientRow(
         1, "5265877635", HOSTILE * 2, False, AuthState.NO_PERMISSION, "klient nie nadał", 12, 3, 0, paused=True
     )
-    line = client_row(Look(), found, width)
+    line = client_row(Look(), found, width, NOW)
     assert width_of(line) == width
     assert client_lit(width) in ends(line)
 
