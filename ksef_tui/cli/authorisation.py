@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from ksef_tui.cli.runs import run_over_many
 from ksef_tui.cli.shared import (
     FILE,
     Context,
@@ -29,11 +30,15 @@ from ksef_tui.cli.shared import (
 auth = group("auth", "Autoryzacja klientów w KSeF.")
 
 
+everyone_option = click.option("--all", "everyone", is_flag=True, help="wszyscy klienci")
+mine_option = click.option("--mine", is_flag=True, help="tylko moi klienci")
 LOGIN_PATIENCE = 330.0
 
 
 @auth.command("start")
-@click.argument("nip")
+@click.argument("nip", required=False)
+@everyone_option
+@mine_option
 @click.option("--identity", "label", help="profil biura")
 @click.option("--token-stdin", is_flag=True, help="token KSeF w pierwszym wierszu stdin")
 @click.option("--external", type=FILE, help="zapisz żądanie do podpisu poza programem; - na stdout")
@@ -42,19 +47,29 @@ LOGIN_PATIENCE = 330.0
 @click.pass_obj
 def auth_start(
     context: Context,
-    nip: str,
+    nip: str | None,
+    everyone: bool,
+    mine: bool,
     label: str | None,
     token_stdin: bool,
     external: Path | None,
     no_wait: bool,
     as_json: bool,
 ) -> None:
-    """Autoryzuje biuro u klienta."""
-    from ksef_tui.services import authorising, clients, identities
+    """Autoryzuje biuro u klienta albo (--all, --mine) u wszystkich, u których jeszcze nie działa."""
+    from ksef_tui.services import authorising, bulk, clients, identities
 
     if bool(label) + token_stdin + (external is not None) != 1:
         raise click.UsageError("Podaj --identity, --token-stdin albo --external.")
+    if bool(nip) + everyone + mine != 1:
+        raise click.UsageError("Podaj NIP, --all albo --mine.")
     office, operator = context.office, context.operator
+    if nip is None:
+        if label is None:
+            raise click.UsageError("--all i --mine autoryzują tylko profilem: podaj --identity.")
+        ids = bulk.everybody(office, operator, "start", mine=mine)
+        run_over_many(context, "start", ids, no_wait, as_json, identities.named(office, label)["id"])
+        return
     client_id = clients.id_of(office, nip)
     if label:
         authorising.start_with_identity(office, operator, client_id, identities.named(office, label)["id"])
@@ -143,21 +158,25 @@ def auth_status(context: Context, nip: str | None, limit: int, as_json: bool) ->
 
 @auth.command("check")
 @click.argument("nips", nargs=-1, metavar="[NIP]...")
-@click.option("--all", "everyone", is_flag=True, help="wszyscy autoryzowani klienci")
+@everyone_option
+@mine_option
 @wait_option
 @json_option
 @click.pass_obj
-def auth_check(context: Context, nips: Sequence[str], everyone: bool, no_wait: bool, as_json: bool) -> None:
-    """Sprawdza w KSeF, co biuro może u klienta; po końcu obsługi: czy klient odebrał uprawnienia."""
-    from ksef_tui.services import authorising, clients, contract
+def auth_check(context: Context, nips: Sequence[str], everyone: bool, mine: bool, no_wait: bool, as_json: bool) -> None:
+    """Sprawdza w KSeF, co biuro może u klienta (po końcu obsługi: czy odebrał uprawnienia) albo u wszystkich."""
+    from ksef_tui.services import authorising, bulk, clients
 
-    if bool(nips) == everyone:
-        raise click.UsageError("Podaj NIP albo --all.")
+    if bool(nips) + everyone + mine != 1:
+        raise click.UsageError("Podaj NIP, --all albo --mine.")
     office, operator = context.office, context.operator
-    ids = contract.authorised_ids(office, operator) if everyone else [clients.id_of(office, nip) for nip in nips]
-    for client_id in ids:
+    if len(nips) == 1:
+        client_id = clients.id_of(office, nips[0])
         authorising.check(office, operator, client_id)
-    end_with_status(context, ids, no_wait, as_json, as_list=everyone or len(ids) > 1)
+        end_with_status(context, [client_id], no_wait, as_json)
+        return
+    ids = [clients.id_of(office, nip) for nip in nips] or bulk.everybody(office, operator, "check", mine=mine)
+    run_over_many(context, "check", ids, no_wait, as_json)
 
 
 @auth.command("revoke")

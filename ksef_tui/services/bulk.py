@@ -18,7 +18,7 @@ from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Act, Operator, Role, require
 from ksef_tui.domain.text import count_of
 from ksef_tui.domain.times import from_text, to_text
-from ksef_tui.services import authorising
+from ksef_tui.services import authorising, contract
 from ksef_tui.services.office import Office
 from ksef_tui.store import authorizations, bulk, settings
 from ksef_tui.store.database import DATABASE_PROBLEMS
@@ -120,6 +120,7 @@ class Member:
     state: str  # waiting, asked, done, refused, skipped, stopped
     outcome: str  # state code of the authorisation when it ended
     reason: str  # Polish
+    attention: bool  # a person should look at it
 
 
 # ---- what people ask for
@@ -185,6 +186,19 @@ def stop(office: Office, operator: Operator, run_id: int) -> int:
 # ---- what screens and commands read
 
 
+def everybody(office: Office, operator: Operator, kind: str, *, mine: bool = False) -> list[int]:
+    """All clients (or only the operator's own) for whom such a run makes sense, oldest first: those to check have an
+    authorisation that this operator may check; service for those to authorise has not ended."""
+    require(operator, KINDS[kind].act, None)
+    rows = office.db.rows(
+        "SELECT c.id, a.state FROM client c JOIN authorization a ON a.client_id = c.id WHERE c.archived_at IS NULL "
+        "AND (:keeper IS NULL OR c.keeper_id = :keeper) ORDER BY c.id",
+        {"keeper": operator.id if mine else None},
+    )
+    known = set(contract.authorised_ids(office, operator)) if kind == "check" else None
+    return [r["id"] for r in rows if (r["id"] in known if known is not None else r["state"] != AuthState.ENDED)]
+
+
 def open_progress(office: Office, operator: Operator) -> list[Progress]:
     """The runs under way, oldest first; none for a `client` operator."""
     if operator.role is Role.CLIENT:
@@ -228,7 +242,9 @@ def members(office: Office, operator: Operator, run_id: int, *, attention: bool 
     """The clients of a run in its order; `attention`: only those that a person should look at."""
     require(operator, Act.AUTH_CHECK, None)
     return [
-        Member(row["client_id"], row["name"], row["nip"], row["state"], row["outcome"], row["reason"])
+        Member(
+            row["client_id"], row["name"], row["nip"], row["state"], row["outcome"], row["reason"], bool(row["attention"])
+        )
         for row in bulk.members(office.db, run_id, attention=attention)
     ]
 

@@ -1,0 +1,86 @@
+"""Waiting for a run over many clients: progress on stderr, and Ctrl+C that stops it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from time import monotonic
+
+import click
+
+from ksef_tui.cli.shared import Context, client_line, fail, plain, show
+from ksef_tui.services import bulk
+from ksef_tui.services.bulk import Begun, Progress
+
+ON_A_TERMINAL, IN_A_LOG = 1.0, 10.0  # seconds between two lines of progress
+
+
+class Teller:
+    """Writes how the runs stand: on a terminal over the same line, else a line now and then."""
+
+    def __init__(self) -> None:
+        self._stands: dict[int, str] = {}
+        self._last = ""
+        self._terminal = sys.stderr.isatty()
+        self._at = monotonic() - (ON_A_TERMINAL if self._terminal else 0)
+
+    def __call__(self, one: Progress) -> None:
+        self._stands[one.run_id] = one.sentence
+        now, line = monotonic(), plain("; ".join(self._stands.values()))
+        if line == self._last or now - self._at < (ON_A_TERMINAL if self._terminal else IN_A_LOG):
+            return
+        self._last, self._at = line, now
+        click.echo(f"\r{line}\x1b[K" if self._terminal else line, err=True, nl=not self._terminal)
+
+    def end(self) -> None:
+        """Leave the line to what comes."""
+        if self._terminal and self._last:
+            click.echo("\r\x1b[K", err=True, nl=False)
+
+
+def wait_for(context: Context, begun: Sequence[Begun]) -> None:
+    """Serve these runs until they are over, beside whoever else does. Ctrl+C stops those that were begun here."""
+    from ksef_tui.services import bulk_work
+
+    office, operator, teller = context.office, context.operator, Teller()
+    for one in begun:
+        if one.joined:
+            click.echo("To samo już trwa: czekam na wspólny koniec.", err=True)
+        for reason, count in one.skipped.items():
+            click.echo(plain(f"Pominięto {count}: {reason}."), err=True)
+    try:
+        asyncio.run(bulk_work.see_through(office, operator, [one.run_id for one in begun], teller))
+    except KeyboardInterrupt:
+        left = sum(bulk.stop(office, operator, one.run_id) for one in begun if not one.joined)
+        teller.end()
+        fail(f"Przerwano. Klientów, do których program nie doszedł: {left}.")
+    teller.end()
+
+
+def complaint(context: Context, begun: Sequence[Begun], client_ids: Sequence[int]) -> str:
+    """Who of these clients needs a person after the runs, in one Polish line; empty when nobody does."""
+    mine, office, operator = set(client_ids), context.office, context.operator
+    asked = [one for run in begun for one in bulk.members(office, operator, run.run_id) if one.client_id in mine]
+    found = [one for one in asked if one.attention]
+    said = [one.reason if one.name in one.reason else f"{one.name}: {one.reason or one.outcome}" for one in found[:3]]
+    if len(found) > 3:
+        said.append(f"… i jeszcze {len(found) - 3}.")
+    if left := [one for one in asked if one.state == "stopped"]:
+        said.append(f"{left[0].reason} Zostało {len(left)}.")
+    return " ".join(said)
+
+
+def run_over_many(
+    context: Context, kind: str, client_ids: Sequence[int], no_wait: bool, as_json: bool, identity_id: int | None = None
+) -> None:
+    """Ask the same for many clients; wait, show them all, and end with 1 unless all is well."""
+    from ksef_tui.services import contract
+
+    office, operator = context.office, context.operator
+    begun = [bulk.begin(office, operator, kind, client_ids, identity_id)] if client_ids else []
+    if not no_wait:
+        wait_for(context, begun)
+    show((contract.authorization_by_id(office, operator, one) for one in client_ids), as_json, client_line)
+    if not no_wait and (said := complaint(context, begun, client_ids)):
+        fail(said)
