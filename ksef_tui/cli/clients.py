@@ -83,28 +83,25 @@ def client_rename(context: Context, nip: str, name: str) -> None:
 @click.pass_obj
 def client_sync(context: Context, label: str | None, as_json: bool) -> None:
     """Dodaje klientów, którzy nadali biuru uprawnienia w KSeF, i sprawdza tych, u których coś się zmieniło."""
-    from ksef_tui.cli.authorisation import LOGIN_PATIENCE
-    from ksef_tui.services import authorising, contract, identities, syncing, worker
+    from ksef_tui.cli.runs import PageTeller, complaint, wait_for
+    from ksef_tui.services import contract, identities, syncing
 
     office, operator = context.office, context.operator
     identity_id = identities.named(office, label)["id"] if label else None
-    found = asyncio.run(syncing.preview(office, operator))
-    done = syncing.apply(office, operator, found)
-    if identity_id is not None:
-        for client_id in done.added:
-            authorising.start_with_identity(office, operator, client_id, identity_id)
-    waited_for = (*(done.added if identity_id is not None else ()), *done.to_check)
-    for client_id in waited_for:
-        asyncio.run(worker.carry_out(office, client_id, patience=LOGIN_PATIENCE))
+    teller = PageTeller()
+    found = asyncio.run(syncing.preview(office, operator, teller))
+    teller.end()
+    done = syncing.apply(office, operator, found, identity_id)
+    if done.runs:
+        wait_for(context, done.runs)
     added, changed = (
         [contract.authorization_by_id(office, operator, i) for i in ids]
         for ids in (reversed(done.added), (*done.to_check, *done.noted))
     )
     report = {"received": found.received, "added": added, "changed": changed, "archived": list(found.archived)}
     show_one(report, as_json, _sync_lines)
-    bad = [row for row in added if label and row["status"] not in ("active", "expiring")]
-    if bad:
-        fail(" ".join(row["reason"] or f"{row['name']}: {row['status']}" for row in bad[:3]))
+    if said := complaint(context, done.runs, done.added):
+        fail(said)
 
 
 def _sync_lines(report: dict[str, Any]) -> str:

@@ -6,42 +6,64 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from time import monotonic
+from typing import TYPE_CHECKING
 
 import click
 
 from ksef_tui.cli.shared import Context, client_line, fail, plain, show
-from ksef_tui.services import bulk
-from ksef_tui.services.bulk import Begun, Progress
+
+if TYPE_CHECKING:
+    from ksef_tui.services.bulk import Begun, Progress
+    from ksef_tui.services.syncing import Reading
 
 ON_A_TERMINAL, IN_A_LOG = 1.0, 10.0  # seconds between two lines of progress
 
 
-class Teller:
-    """Writes how the runs stand: on a terminal over the same line, else a line now and then."""
+class Line:
+    """A line on stderr that says how something stands: on a terminal always the same one, else one now and then."""
 
     def __init__(self) -> None:
-        self._stands: dict[int, str] = {}
-        self._last = ""
+        self._said = ""
         self._terminal = sys.stderr.isatty()
-        self._at = monotonic() - (ON_A_TERMINAL if self._terminal else 0)
+        self._pause = ON_A_TERMINAL if self._terminal else IN_A_LOG
+        self._at = monotonic() - (self._pause if self._terminal else 0)
 
-    def __call__(self, one: Progress) -> None:
-        self._stands[one.run_id] = one.sentence
-        now, line = monotonic(), plain("; ".join(self._stands.values()))
-        if line == self._last or now - self._at < (ON_A_TERMINAL if self._terminal else IN_A_LOG):
+    def say(self, text: str) -> None:
+        """Say it, unless that was said or too little time has passed."""
+        now, line = monotonic(), plain(text)
+        if line == self._said or now - self._at < self._pause:
             return
-        self._last, self._at = line, now
+        self._said, self._at = line, now
         click.echo(f"\r{line}\x1b[K" if self._terminal else line, err=True, nl=not self._terminal)
 
     def end(self) -> None:
         """Leave the line to what comes."""
-        if self._terminal and self._last:
+        if self._terminal and self._said:
             click.echo("\r\x1b[K", err=True, nl=False)
+
+
+class Teller(Line):
+    """How runs stand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stands: dict[int, str] = {}
+
+    def __call__(self, one: Progress) -> None:
+        self._stands[one.run_id] = one.sentence
+        self.say("; ".join(self._stands.values()))
+
+
+class PageTeller(Line):
+    """How far a list has been read."""
+
+    def __call__(self, one: Reading) -> None:
+        self.say(one.sentence)
 
 
 def wait_for(context: Context, begun: Sequence[Begun]) -> None:
     """Serve these runs until they are over, beside whoever else does. Ctrl+C stops those that were begun here."""
-    from ksef_tui.services import bulk_work
+    from ksef_tui.services import bulk, bulk_work
 
     office, operator, teller = context.office, context.operator, Teller()
     for one in begun:
@@ -60,6 +82,8 @@ def wait_for(context: Context, begun: Sequence[Begun]) -> None:
 
 def complaint(context: Context, begun: Sequence[Begun], client_ids: Sequence[int]) -> str:
     """Who of these clients needs a person after the runs, in one Polish line; empty when nobody does."""
+    from ksef_tui.services import bulk
+
     mine, office, operator = set(client_ids), context.office, context.operator
     asked = [one for run in begun for one in bulk.members(office, operator, run.run_id) if one.client_id in mine]
     found = [one for one in asked if one.attention]
@@ -75,7 +99,7 @@ def run_over_many(
     context: Context, kind: str, client_ids: Sequence[int], no_wait: bool, as_json: bool, identity_id: int | None = None
 ) -> None:
     """Ask the same for many clients; wait, show them all, and end with 1 unless all is well."""
-    from ksef_tui.services import contract
+    from ksef_tui.services import bulk, contract
 
     office, operator = context.office, context.operator
     begun = [bulk.begin(office, operator, kind, client_ids, identity_id)] if client_ids else []

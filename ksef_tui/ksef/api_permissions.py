@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +25,8 @@ from ksef_tui.ksef.models import (
 )
 from ksef_tui.ksef.operations import Operation
 
+OnPage = Callable[[int], None]
+
 
 class _Grants(Model, frozen=True, kw_only=True):
     permissions: list[Grant] = msgspec.field(default_factory=list)
@@ -45,9 +48,13 @@ class PersonalRights:
 class PermissionCalls(Calls):
     """Who may do what, and how much."""
 
-    async def personal_grants(self, access: Access) -> list[Grant]:
-        """What the one who logged in may do in this context; empty for an owner (facts §7.5)."""
-        return await self._grants(access, op.PERSONAL_GRANTS, {})
+    async def personal_grants(
+        self, access: Access, *, scopes: tuple[str, ...] = (), tell: OnPage = lambda rows: None
+    ) -> list[Grant]:
+        """What the one who logged in may do in this context; empty for an owner (facts §7.5). `scopes`: only these
+        rights, where they are in force; `tell` hears of each page how many rows came."""
+        filters = {"permissionTypes": list(scopes), "permissionState": "Active"} if scopes else {}
+        return await self._grants(access, op.PERSONAL_GRANTS, filters, tell)
 
     async def personal_rights(self, access: Access) -> PersonalRights:
         """The same with what an owner may do, where KSeF says it; before 2.9 an owner sees nothing at all."""
@@ -60,13 +67,15 @@ class PermissionCalls(Calls):
             answer = await self._get(replace(order, query=query), _PersonalGrants)
             found = answer.owner_permissions if isinstance(answer.owner_permissions, list) else []
             owned = owned or tuple(one for one in found if isinstance(one, str))
+            if owned:  # an owner may do everything: what thousands granted to the company says no more
+                return answer.permissions, False
             return answer.permissions, answer.has_more
 
         return PersonalRights(await self._all_offsets(page), owned)
 
-    async def entity_grants(self, access: Access) -> list[Grant]:
+    async def entity_grants(self, access: Access, *, tell: OnPage = lambda rows: None) -> list[Grant]:
         """What others granted to the company of this context: the office's list of clients. Needs CredentialsRead."""
-        return await self._grants(access, op.ENTITY_GRANTS, {})
+        return await self._grants(access, op.ENTITY_GRANTS, {}, tell)
 
     async def persons_grants(self, access: Access, query_type: str) -> list[Grant]:
         """PermissionsInCurrentContext (who may work here) or PermissionsGrantedInCurrentContext (granted by us)."""
@@ -118,12 +127,15 @@ class PermissionCalls(Calls):
         """How big and how many invoices may be in a session of this context."""
         return await self._get(order_for(access, op.CONTEXT_LIMITS), ContextLimits)
 
-    async def _grants(self, access: Access, operation: Operation, filters: dict[str, str]) -> list[Grant]:
+    async def _grants(
+        self, access: Access, operation: Operation, filters: dict[str, Any], tell: OnPage = lambda rows: None
+    ) -> list[Grant]:
         order = replace(order_for(access, operation), body=encode(filters))
 
         async def page(number: int) -> tuple[list[Grant], bool]:
             query = (("pageOffset", str(number)), ("pageSize", "100"))
             answer = await self._get(replace(order, query=query), _Grants)
+            tell(len(answer.permissions))
             return answer.permissions, answer.has_more
 
         return await self._all_offsets(page)

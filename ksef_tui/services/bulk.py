@@ -243,7 +243,13 @@ def members(office: Office, operator: Operator, run_id: int, *, attention: bool 
     require(operator, Act.AUTH_CHECK, None)
     return [
         Member(
-            row["client_id"], row["name"], row["nip"], row["state"], row["outcome"], row["reason"], bool(row["attention"])
+            row["client_id"],
+            row["name"],
+            row["nip"],
+            row["state"],
+            row["outcome"],
+            row["reason"],
+            bool(row["attention"]),
         )
         for row in bulk.members(office.db, run_id, attention=attention)
     ]

@@ -7,7 +7,7 @@ journal, so all processes share them and a restart forgets nothing (design §6 r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -49,6 +49,7 @@ class Doing:
     invoice_id: int | None = None
     patience: float = PATIENCE  # seconds that a call may wait for its limit by itself
     reserve: int = 0  # calls of the same limit that must stay possible after this one (closing what is opened)
+    waits: Callable[[float], None] | None = None  # hears how many seconds a call is about to wait for its limit
 
 
 doing: ContextVar[Doing | None] = ContextVar("doing", default=None)
@@ -71,6 +72,8 @@ class CallKeeper:
                 break
             if wait > patience:
                 raise NotNow(wait)
+            if mine is not None and mine.waits is not None:
+                mine.waits(wait)
             await asyncio.sleep(wait)
         if mine is not None and mine.lease is not None:
             renewed = leases.renew(self._office.db, mine.lease, max(LEASE_SECONDS, 2 * self._longest_call))

@@ -18,6 +18,7 @@ from ksef_tui.domain.secret import Secret
 from ksef_tui.domain.times import WARSAW, from_text, to_text
 from ksef_tui.ksef import claims
 from ksef_tui.ksef.api import Access
+from ksef_tui.ksef.api_permissions import PersonalRights
 from ksef_tui.ksef.codes import auth_code
 from ksef_tui.ksef.errors import KsefError
 from ksef_tui.ksef.models import AuthStatus, TokenPair
@@ -96,7 +97,8 @@ async def read_rights(turn: Turn, token: Secret, *, tokens: TokenPair | None = N
     rights = set(said.permissions)
     can_delegate = False
     try:
-        known = await turn.api.personal_rights(access)
+        # an owner may do everything; at the office's own company the list is that of all its clients
+        known = PersonalRights([], ()) if "Owner" in rights else await turn.api.personal_rights(access)
         if known.owner_permissions and not said.permissions:  # only owners get any (facts §7.5)
             rights.add("Owner")
         for grant in known.grants:

@@ -147,7 +147,8 @@ def members(db: Database, run_id: int, *, attention: bool = False) -> list[sqlit
     """The clients of a run in its order (`attention`: only those that a person should look at)."""
     more = f"AND {ATTENTION}" if attention else ""
     return db.rows(
-        f"SELECT b.*, c.name, c.nip, {ATTENTION} AS attention FROM bulk_client b JOIN client c ON c.id = b.client_id WHERE b.run_id = ? {more} "
+        f"SELECT b.*, c.name, c.nip, {ATTENTION} AS attention FROM bulk_client b "
+        f"JOIN client c ON c.id = b.client_id WHERE b.run_id = ? {more} "
         "ORDER BY b.place",
         (run_id,),
     )
