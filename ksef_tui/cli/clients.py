@@ -36,12 +36,26 @@ client = group("client", "Klienci biura.")
 @client.command("add")
 @click.argument("nip")
 @click.argument("name")
+@click.option("--self-service", is_flag=True, help="klient samoobsługowy: pracuje własnym certyfikatem")
 @click.pass_obj
-def client_add(context: Context, nip: str, name: str) -> None:
+def client_add(context: Context, nip: str, name: str, self_service: bool) -> None:
     """Dodaje klienta."""
     from ksef_tui.services import clients
 
-    clients.add(context.office, context.operator, nip, name)
+    clients.add(context.office, context.operator, nip, name, self_service=self_service)
+
+
+@client.command("self-service")
+@click.argument("nip")
+@click.argument("state", metavar="on|off", type=click.Choice(["on", "off"]))
+@json_option
+@click.pass_obj
+def client_self_service(context: Context, nip: str, state: str, as_json: bool) -> None:
+    """Klient samoobsługowy (on) może mieć własny profil, który działa tylko u niego; off usuwa jego profile."""
+    from ksef_tui.services import clients, contract
+
+    clients.set_self_service(context.office, context.operator, clients.id_of(context.office, nip), on=state == "on")
+    show_one(contract.client(context.office, context.operator, nip), as_json, client_line)
 
 
 @client.command("list")
@@ -202,6 +216,7 @@ identity = group("identity", "Profile biura: czyim certyfikatem podpisuje progra
 @click.option("--key", "key_file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--pkcs12", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--password-stdin", is_flag=True, help="hasło w pierwszym wierszu stdin")
+@click.option("--client", "nip", help="NIP klienta samoobsługowego: jego własny certyfikat, tylko dla niego")
 @json_option
 @click.pass_obj
 def identity_add(
@@ -211,10 +226,11 @@ def identity_add(
     key_file: Path | None,
     pkcs12: Path | None,
     password_stdin: bool,
+    nip: str | None,
     as_json: bool,
 ) -> None:
     """Dodaje profil z plików certyfikatu i klucza; pokazuje, co w nich znalazł."""
-    from ksef_tui.services import contract, identities
+    from ksef_tui.services import clients, contract, identities
 
     if (pkcs12 is None) == (certificate is None or key_file is None):
         raise click.UsageError("Podaj --certificate i --key, albo --pkcs12.")
@@ -223,16 +239,17 @@ def identity_add(
     password = stdin_line() if password_stdin else None
     certificate_bytes, key_bytes = read_file(main_file), read_file(key_file) if key_file else None
     office, operator = context.office, context.operator
+    client_id = clients.id_of(office, nip) if nip else None
     try:
-        found = identities.inspect(office, operator, certificate_bytes, key_bytes, password)
+        found = identities.inspect(office, operator, certificate_bytes, key_bytes, password, client_id=client_id)
     except Problem as problem:
         if problem.code != "wrong_password" or password_stdin or not someone_types():
             raise
         password = Secret(click.prompt("Hasło do klucza", hide_input=True, err=True))
-        found = identities.inspect(office, operator, certificate_bytes, key_bytes, password)
+        found = identities.inspect(office, operator, certificate_bytes, key_bytes, password, client_id=client_id)
     if not as_json:
         click.echo("\n".join(plain(line) for line in identities.words(found)))
-    identities.add(office, operator, label, certificate_bytes, key_bytes, password)
+    identities.add(office, operator, label, certificate_bytes, key_bytes, password, client_id=client_id)
     if as_json:
         rows = contract.identities(office, operator, 0)
         show_one(next(row for row in rows if row["label"] == label.strip()), True, str)
@@ -249,8 +266,22 @@ def identity_list(context: Context, limit: int, as_json: bool) -> None:
     show(
         contract.identities(context.office, context.operator, limit),
         as_json,
-        lambda r: f"{r['label']}  {r['subject']}  {r['name']}  ważny do {r['valid_to'][:10]}",
+        lambda r: (
+            f"{r['label']}  {r['subject']}  {r['name']}  ważny do {r['valid_to'][:10]}"
+            + (f"  tylko klient {r['client']}" if r["client"] else "")
+            + ("  ZABLOKOWANY PRZEZ MF" if r["stopped_at"] else "")
+        ),
     )
+
+
+@identity.command("resume")
+@click.argument("label")
+@click.pass_obj
+def identity_resume(context: Context, label: str) -> None:
+    """Wznawia profil, który zablokowało MF – gdy KSeF znów go wpuszcza; najpierw to sprawdza."""
+    from ksef_tui.services import standing_identities
+
+    asyncio.run(standing_identities.resume(context.office, context.operator, label))
 
 
 @identity.command("remove")

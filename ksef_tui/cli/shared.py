@@ -209,7 +209,20 @@ def client_line(row: dict[str, Any]) -> str:
     """A client for people."""
     waits = f"  {row['waiting']} do zatw." if row.get("waiting") else ""
     stands = f"  {row['stuck']} stoi" if row.get("stuck") else ""
-    return f"{row['nip']}  {row['name']}  {row['status']}{waits}{stands}{'  ' + row['reason'] if row['reason'] else ''}"
+    tail = f"  {row['reason']}" if row["reason"] else ""
+    return f"{row['nip']}  {row['name']}  {row['status']}{_seen(row)}{waits}{stands}{tail}"
+
+
+def _seen(row: dict[str, Any]) -> str:
+    """The rights in letters, W P D, and the day they were seen."""
+    if not row.get("rights_seen_at"):
+        return ""
+    from ksef_tui.domain.times import from_text, warsaw
+
+    owner = "Owner" in row["rights"]
+    has = {"W": "InvoiceWrite" in row["rights"], "P": "InvoiceRead" in row["rights"], "D": row["can_delegate"]}
+    letters = " ".join(letter for letter, there in has.items() if there or owner)
+    return f"  {letters} widziane {warsaw(from_text(row['rights_seen_at'])):%d.%m}" if letters else ""
 
 
 def queue_line(row: dict[str, Any]) -> str:

@@ -49,6 +49,19 @@ def faces(sandbox: Sandbox) -> list[tuple[str, str, _Face]]:
         sandbox.stir()
         return Response(status_code=204)
 
+    async def block_subject(request: Request) -> Response:
+        """`{"type", "value", "blocked"}`: logins of this NIP, PESEL or fingerprint end with 480 in every context."""
+        try:
+            body = json.loads(await request.body())
+            subject, blocked = (str(body["type"]), str(body["value"])), bool(body["blocked"])
+        except (ValueError, KeyError, TypeError):
+            return JSONResponse({"error": "type, value and blocked are needed"}, 400)
+        with sandbox.state.transaction():
+            sandbox.state.run("DELETE FROM blocked_subject WHERE type = ? AND value = ?", *subject)
+            if blocked:
+                sandbox.state.insert("blocked_subject", type=subject[0], value=subject[1])
+        return Response(status_code=204)
+
     async def show_state(request: Request) -> Response:
         """What is in KSeF, what waits, how often each operation was asked for, how many 429 were given."""
         rows = sandbox.state.rows(
@@ -68,5 +81,6 @@ def faces(sandbox: Sandbox) -> list[tuple[str, str, _Face]]:
         ("POST", "/_sandbox/faults", _local(set_fault)),
         ("GET", "/_sandbox/faults", _local(list_faults)),
         ("DELETE", "/_sandbox/faults", _local(clear_faults)),
+        ("POST", "/_sandbox/subjects", _local(block_subject)),
         ("GET", "/_sandbox/state", _local(show_state)),
     ]

@@ -15,7 +15,7 @@ from ksef_tui.sandbox.errors import BadRequest, Gone, Unauthorized
 from ksef_tui.sandbox.fields import Fields, invalid
 from ksef_tui.sandbox.keys import TOKEN
 from ksef_tui.sandbox.numbers import reference
-from ksef_tui.sandbox.rights import Rights, is_deceased, rights_of
+from ksef_tui.sandbox.rights import Rights, identities, is_deceased, rights_of
 from ksef_tui.sandbox.signers import names_of
 from ksef_tui.sandbox.web import NO_TOKEN, Call, Endpoint, Reply, continuation, paged
 
@@ -177,13 +177,21 @@ def _admission(call: Call, context: tuple[str, str], subject: tuple[str, str]) -
     if fault is not None and fault.params.get("nip", "all") in ("all", context[1], subject[1]):
         call.sandbox.faults.strike("blocked_480", call.method, call.path)
         return 480, ["Podejrzenie incydentu bezpieczeństwa"]
-    if call.state.value("SELECT 1 FROM blocked WHERE type = ? AND value = ?", *context):
+    if _is_blocked(call, context, subject):
         return 480, ["Podejrzenie incydentu bezpieczeństwa"]
     if is_deceased(call.state, subject):
         return 470, []
     if not rights_of(call.state, subject, context).any:
         return 415, ["Brak przypisanych uprawnień"]
     return SUCCESS, []
+
+
+def _is_blocked(call: Call, context: tuple[str, str], subject: tuple[str, str]) -> bool:
+    """Whether the ministry stopped logins in this context, or of this subject wherever it goes."""
+    if call.state.value("SELECT 1 FROM blocked WHERE type = ? AND value = ?", *context):
+        return True
+    sql = "SELECT 1 FROM blocked_subject WHERE type = ? AND value = ?"
+    return any(call.state.value(sql, *same) for same in identities(call.state, subject))
 
 
 def _start(
@@ -313,9 +321,8 @@ def refresh(call: Call) -> Reply:
     if code != SUCCESS:
         raise BadRequest(21301, f"Status uwierzytelniania ({code}) nie pozwala na odświeżenie tokenu dostępowego.")
     _living(call, row)
-    blocked = call.state.value(
-        "SELECT 1 FROM blocked WHERE type = ? AND value = ?", row["context_type"], row["context_value"]
-    )
+    context, subject = (row["context_type"], row["context_value"]), (row["subject_type"], row["subject_value"])
+    blocked = _is_blocked(call, context, subject)
     rights = _rights(call, row)
     # When the rights are gone the refresh token dies, while issued access tokens live on (facts, appendix A.3).
     if blocked or not rights.any:

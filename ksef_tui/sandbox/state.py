@@ -72,6 +72,9 @@ CREATE TABLE IF NOT EXISTS person (
 CREATE INDEX IF NOT EXISTS person_pesel ON person (pesel);
 CREATE TABLE IF NOT EXISTS attachment (nip TEXT PRIMARY KEY, revoked INTEGER) STRICT;
 CREATE TABLE IF NOT EXISTS blocked (type TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (type, value)) STRICT;
+-- Who is blocked wherever they log in: real KSeF does this by hand, and has no endpoint for it.
+CREATE TABLE IF NOT EXISTS blocked_subject (
+    type TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (type, value)) STRICT;
 CREATE TABLE IF NOT EXISTS override (
     context TEXT NOT NULL, kind TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (context, kind)) STRICT;
 

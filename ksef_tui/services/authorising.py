@@ -37,10 +37,11 @@ FALLBACK = ("state", "method", "identity_id", "rights", "can_delegate", "valid_u
 
 
 def start_with_identity(office: Office, operator: Operator, client_id: int, identity_id: int) -> None:
-    """Authorise a client with one of the office's identities.
+    """Authorise a client with one of the office's identities, or a self-service client with its own.
 
     Raises Problem: unknown or expired identity, another person's certificate (design §2: lending is forbidden),
-    or a client whose invoices are still under way with another identity (F23).
+    another client's (F31), one that the ministry blocked (F27), or a client whose invoices are still under way with
+    another identity (F23).
     """
     require(operator, Act.AUTH_START, client_id)
     identity = usable_identity(office, operator, identity_id)
@@ -57,6 +58,7 @@ def usable_identity(office: Office, operator: Operator, identity_id: int) -> sql
     if identity is None or identity["removed_at"] is not None:
         raise Problem("unknown_identity", "Nie ma takiego profilu.")
     personal.refuse_someone_elses(operator, identity)
+    _refuse_unfit(office, client_id, identity)
     if from_text(identity["valid_to"]) <= office.clock():
         raise Problem("certificate_expired", f"Certyfikat profilu {identity['label']} wygasł – dodaj nowy.")
     return identity
@@ -133,7 +135,9 @@ def check(office: Office, operator: Operator, client_id: int) -> None:
         if row["method"] == AuthMethod.EXTERNAL and row["sealed_refresh"] is None:
             raise Problem("sign_again", "Logowanie podpisem zewnętrznym nie działa – zrób nowe żądanie do podpisu.")
         if row["identity_id"] is not None:  # a check signs a new login
-            personal.refuse_someone_elses(operator, offices.identity(office.db, row["identity_id"]))
+            identity = offices.identity(office.db, row["identity_id"])
+            personal.refuse_someone_elses(operator, identity)
+            _refuse_unfit(office, client_id, identity)
         _intend(office, operator, client_id, "check", Act.AUTH_CHECK)
 
 
@@ -292,6 +296,13 @@ def _intend(office: Office, operator: Operator, client_id: int, intent: str, act
         if intent == "revoke":
             switches.delete(connection, client_id)
         audit(connection, now, operator, act, client_id=client_id)
+
+
+def _refuse_unfit(office: Office, client_id: int, identity: sqlite3.Row | None) -> None:
+    client = offices.client(office.db, client_id)
+    problem = identity_rules.refusal(office, client, identity) if client is not None else None
+    if problem is not None:
+        raise problem
 
 
 def _refuse_while_on_the_wire(office: Office, client_id: int, subject: str | None) -> None:

@@ -22,6 +22,7 @@ from ksef_tui.domain.authorizations import (
 from ksef_tui.domain.roles import Act, Operator, require
 from ksef_tui.domain.text import alphabetical, fold
 from ksef_tui.domain.times import from_text, warsaw
+from ksef_tui.services.identity_rules import STOPPED, named
 from ksef_tui.services.office import Office
 from ksef_tui.services.views import AuthorizationView, ClientCounts, ClientRow, IdentityRow, StepView
 from ksef_tui.services.wire import left_behind
@@ -147,7 +148,8 @@ def badge_word(row: sqlite3.Row, state: AuthState, now: datetime) -> str:
             until = warsaw(from_text(row["valid_until"])).strftime("%H:%M")
         return f"{what} do {until}" if state is AuthState.EXPIRING else f"{what} wygasł{'a' if what == 'sesja' else ''}"
     if state is AuthState.NO_PERMISSION:
-        since = warsaw(from_text(row["checked_at"])).strftime("%d.%m") if row["checked_at"] else ""
+        seen = row["withdrawn_at"] or row["checked_at"]
+        since = warsaw(from_text(seen)).strftime("%d.%m") if seen else ""
         return f"klient odebrał {since}".strip() if row["reason_code"] == "withdrawn" else "klient nie nadał"
     if state is AuthState.TO_SIGN:
         return to_sign_word(from_text(row["sign_until"]) if row["sign_until"] else None, now)
@@ -201,10 +203,11 @@ def authorization(office: Office, operator: Operator, client_id: int) -> Authori
         can_delegate=bool(row["can_delegate"]),
         sentence=sentence,
         needed=needed,
+        rights_seen=_letters(row).strip(),
         checked_at=from_text(row["checked_at"]) if row["checked_at"] else None,
         valid_until=from_text(row["valid_until"]) if row["valid_until"] else None,
         reason_code=row["reason_code"],
-        actions=_next_actions(state, switching=row["switch_phase"] == "waiting"),
+        actions=_next_actions(state, row["reason_code"], switching=row["switch_phase"] == "waiting"),
         sign_until=from_text(row["sign_until"]) if row["sign_until"] else None,
         ended_at=from_text(row["ended_at"]) if row["ended_at"] else None,
         rights_gone=None if row["gone"] is None else bool(row["gone"]),
@@ -287,7 +290,9 @@ def _sentence(office: Office, row: sqlite3.Row, state: AuthState, now: datetime)
             "Dodaj nowy certyfikat biura i autoryzuj nim klienta.",
         )
     if state in (AuthState.NO_PERMISSION, AuthState.READ_ONLY):
-        return row["reason"] or f"{name}: brak uprawnień w KSeF.", f"Potrzebne: {rights_wanted}, dla NIP {office.nip}."
+        return row[
+            "reason"
+        ] or f"{name}: brak uprawnień w KSeF.", f"Potrzebne: {rights_wanted}, {_for_whom(office, row)}."
     if state is AuthState.RUNNING:
         return "Łączenie z KSeF…", ""
     if state is AuthState.MISSING and row["reason_code"] == "granted":
@@ -313,6 +318,14 @@ def _switching(office: Office, row: sqlite3.Row, state: AuthState, now: datetime
     if state in CAN_SEND or state is AuthState.READ_ONLY:
         return sentence, "Nowe faktury czekają na zmianę. b rezygnuje, g zmienia mimo to."
     return sentence, "Dotychczasowe logowanie nie działa i już tego nie odbierze: g zmienia mimo to, b rezygnuje."
+
+
+def _for_whom(office: Office, row: sqlite3.Row) -> str:
+    """To whom the client has to grant: to the identity that works for it, else to the office."""
+    identity = offices.identity(office.db, row["identity_id"]) if row["identity_id"] is not None else None
+    if identity is None or identity["subject_type"] == "Nip":
+        return f"dla NIP {office.nip}"
+    return f"dla {named(identity)} albo dla NIP {office.nip}"
 
 
 def _to_sign(row: sqlite3.Row, now: datetime) -> tuple[str, str]:
@@ -353,7 +366,7 @@ def _ended(row: sqlite3.Row) -> tuple[str, str]:
     )
 
 
-def _next_actions(state: AuthState, *, switching: bool = False) -> tuple[str, ...]:
+def _next_actions(state: AuthState, reason_code: str, *, switching: bool = False) -> tuple[str, ...]:
     if switching and state is not AuthState.RUNNING:
         return ("auth.cancel", "auth.switch", "auth.check")
     if state is AuthState.RUNNING:
@@ -368,6 +381,8 @@ def _next_actions(state: AuthState, *, switching: bool = False) -> tuple[str, ..
         return ("auth.check", "auth.start", "auth.revoke")
     if state is AuthState.ENDED:
         return ("auth.check", "client.letter", "client.end")
+    if state is AuthState.BLOCKED and reason_code == STOPPED:  # it is the profile that is blocked, not the client
+        return ("auth.start",)
     if state is AuthState.BLOCKED:  # another login does not lift a block
         return ("auth.check",)
     if state in (AuthState.NO_PERMISSION, AuthState.READ_ONLY):
@@ -376,14 +391,18 @@ def _next_actions(state: AuthState, *, switching: bool = False) -> tuple[str, ..
 
 
 _IDENTITIES = """
-SELECT i.*, o.login AS personal_to,
+SELECT i.*, o.login AS personal_to, c.nip AS client_nip,
        (SELECT count(*) FROM authorization a WHERE a.identity_id = i.id AND a.method = 'certificate') AS clients
-FROM identity i LEFT JOIN operator o ON o.id = i.operator_id WHERE i.removed_at IS NULL ORDER BY i.label
+FROM identity i LEFT JOIN operator o ON o.id = i.operator_id LEFT JOIN client c ON c.id = i.client_id
+WHERE i.removed_at IS NULL ORDER BY i.label
 """
 
 
-def identities(office: Office, operator: Operator) -> list[IdentityRow]:
-    """The identities in use that this operator may sign with: the office's, and their own."""
+def identities(
+    office: Office, operator: Operator, client_id: int | None = None, *, everybodys: bool = False
+) -> list[IdentityRow]:
+    """The identities in use that this operator may sign with: the office's, and their own; of clients' own ones those of
+    the client with `client_id`, or all (`everybodys`: to look at, not to sign with)."""
     return [
         IdentityRow(
             id=row["id"],
@@ -400,15 +419,22 @@ def identities(office: Office, operator: Operator) -> list[IdentityRow]:
             clients=row["clients"],
             replaced=row["replaced_by"] is not None,
             revoked_at=from_text(row["revoked_at"]) if row["revoked_at"] else None,
+            stopped_at=from_text(row["stopped_at"]) if row["stopped_at"] else None,
+            client=row["client_nip"] or "",
             marks=_marks(row),
         )
         for row in office.db.rows(_IDENTITIES)
         if operator.client_id is None and row["operator_id"] in (None, operator.id)
+        if everybodys or row["client_id"] in (None, client_id)
     ]
 
 
 def _marks(row: sqlite3.Row) -> tuple[str, ...]:
     found = []
+    if row["stopped_at"] is not None:
+        found.append("zablokowany przez MF")
+    if row["client_id"] is not None:
+        found.append("własny klienta")
     if row["revoked_at"] is not None:
         found.append("odwołany")
     elif row["replaced_by"] is not None:

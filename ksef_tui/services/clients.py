@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 
+from ksef_tui.domain.authorizations import AuthMethod, AuthState
 from ksef_tui.domain.nip import parse_nip
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Act, Operator, require
 from ksef_tui.services.office import Office, checked_name
-from ksef_tui.store import offices
+from ksef_tui.store import authorizations, offices
 from ksef_tui.store.records import audit
 
 
-def add(office: Office, operator: Operator, nip: str, name: str) -> int:
-    """A new client; its id. Raises Problem: bad NIP or name, a NIP that is known already."""
+def add(office: Office, operator: Operator, nip: str, name: str, *, self_service: bool = False) -> int:
+    """A new client; its id. `self_service`: it works by itself, with a certificate of its own (F31).
+
+    Raises Problem: bad NIP or name, a NIP that is known already.
+    """
     require(operator, Act.CLIENT_ADD, None)
+    if self_service:
+        require(operator, Act.CLIENT_SELF_SERVICE, None)
     nip, name, now = parse_nip(nip), checked_name(name), office.clock()
     known = offices.client_by_nip(office.db, nip)
     if known is not None and known["archived_at"] is None:
@@ -29,7 +36,49 @@ def add(office: Office, operator: Operator, nip: str, name: str) -> int:
             except sqlite3.IntegrityError:
                 raise Problem("client_exists", f"Klient o NIP {nip} już jest.") from None
         audit(connection, now, operator, Act.CLIENT_ADD, client_id=client_id, nip=nip, name=name)
+        if self_service:
+            set_self_service(office, operator, client_id, on=True)
     return client_id
+
+
+def set_self_service(office: Office, operator: Operator, client_id: int, *, on: bool) -> None:
+    """Whether a client works by itself, with a certificate of its own that opens this client and no other (F31).
+
+    Switched off, the client's own profiles are removed and their keys destroyed. Raises Problem: the office itself; or,
+    while a login by the owner's certificate stands or is under way, "identity_in_use".
+    """
+    require(operator, Act.CLIENT_SELF_SERVICE, client_id)
+    now, name = office.clock(), name_of(office, client_id)
+    with office.db.write() as connection:
+        client = offices.client(office.db, client_id)
+        assert client is not None
+        if client["office"]:
+            raise Problem("own_office", "To samo biuro: ono zawsze pracuje własnym certyfikatem.")
+        if bool(client["self_service"]) == on:
+            return
+        own = offices.identities_of_client(office.db, client_id)
+        if not on and _owner_works(office, client_id, [row["id"] for row in own]):
+            raise Problem(
+                "identity_in_use",
+                f"{name} pracuje certyfikatem właściciela – najpierw go wyloguj (ksef-tui auth revoke) albo "
+                "autoryzuj profilem biura.",
+            )
+        for row in own:
+            offices.remove_identity(connection, now, row["id"])
+            audit(connection, now, operator, Act.IDENTITY_REMOVE, client_id=client_id, label=row["label"])
+        offices.set_self_service(connection, client_id, on)
+        audit(connection, now, operator, Act.CLIENT_SELF_SERVICE, client_id=client_id, on=on)
+
+
+def _owner_works(office: Office, client_id: int, own: list[int]) -> bool:
+    """Whether a login that only a self-service client may have stands, waits as the one to go back to, or runs."""
+    row = authorizations.get(office.db, client_id)
+    used = {row["identity_id"]}
+    if row["fallback"] is not None:
+        used.add(json.loads(row["fallback"])["identity_id"])
+    by_owner = row["method"] == AuthMethod.CERTIFICATE and "Owner" in json.loads(row["rights"])
+    ended = (AuthState.MISSING, AuthState.REQUESTED, AuthState.ENDED)
+    return row["state"] not in ended and (by_owner or bool(used & set(own)))
 
 
 def rename(office: Office, operator: Operator, client_id: int, name: str) -> None:

@@ -13,6 +13,7 @@ from ksef_tui.services import client_views, clients, invoice_views
 from ksef_tui.services.importing import ImportRow
 from ksef_tui.services.office import Office
 from ksef_tui.services.views import QueueFilter, QueueRow
+from ksef_tui.store import offices
 
 WINDOW = 500  # rows read at a time
 
@@ -117,7 +118,13 @@ def client(office: Office, operator: Operator, nip: str) -> dict[str, Any]:
 
 def _client(office: Office, operator: Operator, client_id: int) -> dict[str, Any]:
     row = client_views.client_rows(office, operator, [client_id])[client_id]
-    return {**authorization_by_id(office, operator, client_id), "waiting": row.waiting, "stuck": row.stuck}
+    stored = offices.client(office.db, client_id)
+    return {
+        **authorization_by_id(office, operator, client_id),
+        "waiting": row.waiting,
+        "stuck": row.stuck,
+        "self_service": bool(stored is not None and stored["self_service"]),
+    }
 
 
 def authorizations(office: Office, operator: Operator, limit: int) -> list[dict[str, Any]]:
@@ -135,6 +142,7 @@ def authorization_by_id(office: Office, operator: Operator, client_id: int) -> d
     view = client_views.authorization(office, operator, client_id)
     stored = office.db.row("SELECT reason FROM authorization WHERE client_id = ?", (client_id,))
     assert stored is not None
+    seen = view.rights_seen_at or (view.checked_at if view.rights else None)
     return {
         "nip": view.nip,
         "name": view.name,
@@ -150,7 +158,7 @@ def authorization_by_id(office: Office, operator: Operator, client_id: int) -> d
         "sign_until": to_text(view.sign_until) if view.sign_until else None,
         "ended_at": to_text(view.ended_at) if view.ended_at else None,
         "rights_gone": view.rights_gone,
-        "rights_seen_at": to_text(view.rights_seen_at) if view.rights_seen_at else None,
+        "rights_seen_at": to_text(seen) if seen else None,
     }
 
 
@@ -158,7 +166,7 @@ def authorised_ids(office: Office, operator: Operator) -> list[int]:
     """The clients whose authorisation this operator may check: not those on another person's certificate."""
     rows = office.db.rows(
         "SELECT a.client_id FROM authorization a JOIN client c ON c.id = a.client_id LEFT JOIN identity i ON i.id = a.identity_id "
-        "WHERE a.method IS NOT NULL AND (i.operator_id IS NULL OR i.operator_id = :me) "
+        "WHERE a.method IS NOT NULL AND (i.operator_id IS NULL OR i.operator_id = :me) AND i.stopped_at IS NULL "
         "AND c.archived_at IS NULL AND a.state NOT IN ('running', 'to_sign', 'ended') "
         "AND NOT (a.method = 'external' AND a.sealed_refresh IS NULL) AND (:only IS NULL OR c.id = :only) ORDER BY c.id",
         {"only": operator.client_id, "me": operator.id},
@@ -168,7 +176,7 @@ def authorised_ids(office: Office, operator: Operator) -> list[int]:
 
 def identities(office: Office, operator: Operator, limit: int) -> list[dict[str, Any]]:
     """The rows of `identity list`, newest first."""
-    rows = sorted(client_views.identities(office, operator), key=lambda row: row.id, reverse=True)
+    rows = sorted(client_views.identities(office, operator, everybodys=True), key=lambda row: row.id, reverse=True)
     return [
         {
             "label": row.label,
@@ -185,6 +193,8 @@ def identities(office: Office, operator: Operator, limit: int) -> list[dict[str,
             "clients": row.clients,
             "replaced": row.replaced,
             "revoked_at": to_text(row.revoked_at) if row.revoked_at else None,
+            "stopped_at": to_text(row.stopped_at) if row.stopped_at else None,
+            "client": row.client,
         }
         for row in (rows[:limit] if limit else rows)
     ]

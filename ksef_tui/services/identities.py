@@ -11,6 +11,7 @@ from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Act, Operator, require
 from ksef_tui.domain.secret import Secret
 from ksef_tui.domain.times import to_text, warsaw
+from ksef_tui.services import identity_rules
 from ksef_tui.services.office import Office, checked_name
 from ksef_tui.store import offices
 from ksef_tui.store.records import audit
@@ -58,31 +59,49 @@ def words(found: Found) -> list[str]:
 
 
 def inspect(
-    office: Office, operator: Operator, certificate: bytes, key: bytes | None, password: Secret | None
+    office: Office,
+    operator: Operator,
+    certificate: bytes,
+    key: bytes | None,
+    password: Secret | None,
+    *,
+    client_id: int | None = None,
 ) -> Found:
     """What these files hold, tested as `add` tests it; nothing is kept. Raises the Problems of `add`."""
     require(operator, Act.IDENTITY_ADD, None)
-    found, _, _ = _examined(office, operator, certificate, key, password)
+    found, _, _ = _examined(office, operator, certificate, key, password, client_id)
     return found
 
 
 def add(
-    office: Office, operator: Operator, label: str, certificate: bytes, key: bytes | None, password: Secret | None
+    office: Office,
+    operator: Operator,
+    label: str,
+    certificate: bytes,
+    key: bytes | None,
+    password: Secret | None,
+    *,
+    client_id: int | None = None,
 ) -> int:
-    """A new identity from the bytes of its files (PEM, DER, PKCS#12, encrypted `.key`); its id.
+    """A new identity from the bytes of its files (PEM, DER, PKCS#12, encrypted `.key`); its id. `client_id`: the
+    self-service client whose own certificate it is, to be used for that client alone (F31).
 
-    Raises Problem: another company's certificate (design §1, F31), one that is only for QR codes, label taken,
-    unreadable file, wrong password, key of another certificate, expired certificate.
+    Raises Problem: a certificate that the ministry blocked (F27), another company's certificate (design §1, F31), one
+    that is only for QR codes, label taken, unreadable file, wrong password, key of another certificate, expired
+    certificate.
     """
     require(operator, Act.IDENTITY_ADD, None)
     label, now = free_label(office, label), office.clock()
-    found, document, plain = _examined(office, operator, certificate, key, password)
+    found, document, plain = _examined(office, operator, certificate, key, password, client_id)
     with office.db.write() as connection:
         identity_id = keep(
             office, connection, now, label, found, document, plain,
-            operator_id=operator.id if found.personal_to else None,
+            operator_id=operator.id if found.personal_to else None, client_id=client_id,
         )  # fmt: skip
-        audit(connection, now, operator, Act.IDENTITY_ADD, label=label, fingerprint=found.fingerprint)
+        audit(
+            connection, now, operator, Act.IDENTITY_ADD,
+            client_id=client_id, label=label, fingerprint=found.fingerprint,
+        )  # fmt: skip
     return identity_id
 
 
@@ -104,6 +123,7 @@ def keep(
     key: Secret,
     *,
     operator_id: int | None,
+    client_id: int | None = None,
 ) -> int:
     """Seal the key, prove that it opens and signs for this certificate (F34), write both down; the identity's id.
 
@@ -113,8 +133,9 @@ def keep(
 
     _rich_traceback_omit = True
     seal_row = secrets.token_hex(8)
-    sealed = office.sealer.seal(key, client=office.nip, kind="private_key", row=seal_row)
-    kept = office.sealer.open(sealed, client=office.nip, kind="private_key", row=seal_row)
+    whose_nip = office.nip if client_id is None else _client(office, client_id)["nip"]
+    sealed = office.sealer.seal(key, client=whose_nip, kind="private_key", row=seal_row)
+    kept = office.sealer.open(sealed, client=whose_nip, kind="private_key", row=seal_row)
     try:
         return offices.insert_identity(
             connection,
@@ -135,14 +156,27 @@ def keep(
                 "sealed_key": sealed,
                 "kind": found.kind,
                 "proof": certificates.prove(certificate, kept),
+                "client_id": client_id,
             },
         )
     except sqlite3.IntegrityError:
         raise Problem("label_taken", f"Profil o nazwie {label} już jest.") from None
 
 
+def _client(office: Office, client_id: int) -> sqlite3.Row:
+    client = offices.client(office.db, client_id)
+    if client is None:
+        raise Problem("unknown_client", "Nie ma takiego klienta.")
+    return client
+
+
 def _examined(
-    office: Office, operator: Operator, certificate: bytes, key: bytes | None, password: Secret | None
+    office: Office,
+    operator: Operator,
+    certificate: bytes,
+    key: bytes | None,
+    password: Secret | None,
+    client_id: int | None,
 ) -> tuple[Found, bytes, Secret]:
     """What the files hold, the certificate as DER and its key, plain."""
     from ksef_tui.ksef import certificates  # late: x509 costs 50 ms
@@ -150,8 +184,14 @@ def _examined(
     _rich_traceback_omit = True
     loaded = certificates.load(certificate, key, password, now=office.clock())
     document, plain = certificates.certificate_bytes(loaded), certificates.private_key_bytes(loaded)
-    found, offline = found_in(document, personal_to=operator.login)
-    refuse_foreign(office, found.subject_type, found.subject_value)
+    found, offline = found_in(document, personal_to=operator.login if client_id is None else "")
+    if client_id is None:
+        refuse_foreign(office, found.subject_type, found.subject_value)
+    else:
+        refuse_not_the_clients(_client(office, client_id), found.subject_type, found.subject_value)
+    blocked = offices.stopped_certificate(office.db, found.fingerprint)
+    if blocked is not None:
+        raise Problem(identity_rules.STOPPED, blocked["stop_reason"])
     if found.personal_to and offices.belongs_to_another(
         office.db, found.subject_type, found.subject_value, operator.id
     ):
@@ -196,6 +236,24 @@ def refuse_foreign(office: Office, subject_type: str, subject_value: str) -> Non
             f"To certyfikat firmy o NIP {subject_value}, a nie biura (NIP {office.nip}). Biuro loguje się tylko "
             "własnym certyfikatem; klient nadaje mu uprawnienia w KSeF.",
         )
+
+
+def refuse_not_the_clients(client: sqlite3.Row, subject_type: str, subject_value: str) -> None:
+    """Raises Problem: a certificate that cannot be the owner's of this self-service client (F31). Whether a person's
+    is, only KSeF knows: the first login tells."""
+    if not client["self_service"]:
+        raise Problem(
+            "not_self_service",
+            f"{client['name']} nie jest klientem samoobsługowym: biuro loguje się własnym profilem, a klient nadaje mu "
+            "uprawnienia w KSeF.",
+        )
+    if subject_type == "Nip" and subject_value != client["nip"]:
+        raise Problem(
+            "foreign_certificate",
+            f"To certyfikat firmy o NIP {subject_value}, a nie klienta {client['name']} (NIP {client['nip']}).",
+        )
+    if subject_type == "Fingerprint":
+        raise Problem("foreign_certificate", "W tym certyfikacie nie ma NIP ani PESEL, więc nie wiadomo, czyj jest.")
 
 
 def remove(office: Office, operator: Operator, label: str) -> None:

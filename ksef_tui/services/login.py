@@ -176,7 +176,7 @@ async def look(turn: Turn, row: sqlite3.Row) -> bool:
         try:
             access = await _refreshed(turn, row)
             if access is None:
-                _lapsed(turn, row)
+                await _lapsed(turn, row)
                 return True
             verdict = await read_rights(turn, access.token)
         except Limited:
@@ -192,12 +192,15 @@ async def look(turn: Turn, row: sqlite3.Row) -> bool:
     return True
 
 
-def _lapsed(turn: Turn, row: sqlite3.Row) -> None:
+async def _lapsed(turn: Turn, row: sqlite3.Row) -> None:
     """A login that cannot be refreshed any more and that only a person can make anew: an external one has ended, a
     personal certificate signs when its owner sends or checks."""
     if row["method"] == AuthMethod.EXTERNAL:
         write_verdict(turn, row, "learn", AuthState(row["state"]), _over())
         return
+    refresh = opened(turn, row, "refresh")
+    if refresh is not None:
+        await end_login(turn, refresh)
     with turn.office.db.write() as connection:
         authorizations.note(
             connection, turn.now, turn.client_id, AuthState(row["state"]),

@@ -146,18 +146,18 @@ async def _read_limits(turn: Turn, access: Access) -> None:
         )
 
 
-def is_weather(turn: Turn, row: sqlite3.Row, verdict: Verdict) -> bool:
+def is_weather(turn: Turn, row: Proof, verdict: Verdict) -> bool:
     """Whether a failed login says nothing lasting: no answer, a fault of KSeF (500, 550), or "bad certificate" for one
     that worked within a day and has not expired (F41)."""
     code = verdict.reason_code
-    if code == "unreachable" or (
+    if code in ("unreachable", "timeout") or (
         code.isdigit() and not auth_code(int(code)).lasting and verdict.state is AuthState.FAILED
     ):
         return True
     return code in CERTIFICATE_CODES and _let_in_today(turn, row)
 
 
-def _let_in_today(turn: Turn, row: sqlite3.Row) -> bool:
+def _let_in_today(turn: Turn, row: Proof) -> bool:
     """Whether KSeF let the same identity in within a day, at this client or another."""
     seen = turn.office.db.value(
         "SELECT max(a.checked_at) FROM authorization a JOIN identity i ON i.id = a.identity_id WHERE a.identity_id = ? "

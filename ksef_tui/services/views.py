@@ -106,6 +106,7 @@ class AuthorizationView:
     steps: tuple[StepView, ...]
     rights: tuple[str, ...]  # KSeF codes
     can_delegate: bool
+    rights_seen: str  # the same in letters, "W P D"; seen at `checked_at`
     sentence: str  # what is wrong or right, in Polish
     needed: str  # what is needed, when something is
     checked_at: datetime | None
@@ -136,6 +137,8 @@ class IdentityRow:
     clients: int  # how many clients are authorised with it
     replaced: bool  # a newer certificate takes its place
     revoked_at: datetime | None
+    stopped_at: datetime | None  # blocked by the ministry wherever it logs in (F27)
+    client: str  # NIP of the self-service client whose own it is; empty: the office's
     marks: tuple[str, ...] = ()  # Polish: what stands in the way of using it, what it is kept for
 
 
@@ -240,7 +243,10 @@ def header(office: Office, operator: Operator) -> HeaderView:
 
 
 def _alarm(office: Office, operator: Operator) -> str:
-    """What every screen must say: KSeF has blocked clients (480, F27), or sending has a problem of its own."""
+    """What every screen must say: the ministry has blocked a profile, or clients (480, F27), or sending has a problem."""
+    stopped = _stopped_profiles(office, operator)
+    if stopped:
+        return stopped
     blocked = office.db.value(
         "SELECT count(*) FROM authorization WHERE state = 'blocked' AND (:only IS NULL OR client_id = :only)",
         {"only": operator.client_id},
@@ -248,6 +254,22 @@ def _alarm(office: Office, operator: Operator) -> str:
     if not blocked:
         return _newest_problem(office) if operator.client_id is None else ""
     return "Ministerstwo zablokowało logowanie: " + count_of(blocked, "klient", "klienci", "klientów")
+
+
+def _stopped_profiles(office: Office, operator: Operator) -> str:
+    """Nobody logs in with them any more; what to do fits in one line."""
+    if operator.client_id is not None:
+        return ""
+    labels = [
+        row["label"]
+        for row in office.db.rows(
+            "SELECT label FROM identity WHERE stopped_at IS NOT NULL AND removed_at IS NULL ORDER BY stopped_at"
+        )
+    ]
+    if not labels:
+        return ""
+    what = f"profil {labels[0]}" if len(labels) == 1 else f"profile {', '.join(labels)}"
+    return f"MF zablokowało {what}: zadzwoń do MF, klientów łącz profilem zapasowym"
 
 
 def _newest_problem(office: Office) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,7 +21,18 @@ from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Operator
 from ksef_tui.domain.times import from_text, to_text
 from ksef_tui.ksef.errors import Unauthorized
-from ksef_tui.services import bulk, interactive, login, originals, receipts, sending, switch_over, tracking
+from ksef_tui.services import (
+    bulk,
+    interactive,
+    login,
+    originals,
+    probing,
+    receipts,
+    sending,
+    standing_identities,
+    switch_over,
+    tracking,
+)
 from ksef_tui.services.calls import LEASE_SECONDS, CallKeeper, Doing, LeaseLost, NotNow, doing
 from ksef_tui.services.office import Office
 from ksef_tui.services.turn import NoAccess, Polls, Turn
@@ -45,6 +56,7 @@ UNION SELECT client_id FROM invoice_count WHERE n > 0 AND state IN ('approved', 
 UNION SELECT client_id FROM invoice WHERE state = 'accepted' AND upo IN ('none', 'late')
 UNION SELECT client_id FROM session WHERE state NOT IN ('finished', 'lost')
 UNION SELECT client_id FROM identity_switch
+UNION SELECT id FROM client WHERE office = 1 AND EXISTS (SELECT 1 FROM identity WHERE suspected_at IS NOT NULL AND removed_at IS NULL)
 """
 
 
@@ -56,6 +68,7 @@ class Client:
     next_at: float | None = 0.0  # seconds of the loop's clock; None: when something changes
     not_before: float = 0.0  # after a failure: no sooner, whatever changes
     failures: int = 0
+    probe: bool = False  # the next pass asks whether the login still stands (F28)
 
 
 class Worker:
@@ -147,6 +160,7 @@ class Worker:
             for row in self.office.db.rows(_CLIENTS_WITH_WORK):
                 client = self.clients.setdefault(row[0], Client())
                 client.next_at = now if client.next_at is None else min(client.next_at, now)
+            self._want_probe(now)
         free = settings.get_int(self.office.db, "parallel_clients") - len(self.running)
         due = [
             (client.next_at, client_id)
@@ -161,6 +175,13 @@ class Worker:
         ]:  # who has waited longest first: no flood starves another (rule 10)
             self.running[client_id] = asyncio.create_task(self._serve(client_id))
 
+    def _want_probe(self, now: float) -> None:
+        """At most one client at a time; a worker that ends when it is idle leaves probes to one that stays."""
+        client_id = None if self.until_idle else probing.next_due(self.office)
+        if client_id is not None:
+            client = self.clients.setdefault(client_id, Client())
+            client.probe, client.next_at = True, now
+
     async def _serve(self, client_id: int) -> None:
         try:
             await self._serve_safely(client_id)
@@ -173,7 +194,8 @@ class Worker:
         loop = asyncio.get_running_loop()
         before = client.polls.progress
         try:
-            wanted = await one_pass(self, client_id, client.polls)
+            probe, client.probe = client.probe, False
+            wanted = await one_pass(self, client_id, client.polls, probe=probe)
         except LeaseLost:
             client.next_at = loop.time() + 1.0
             return
@@ -247,7 +269,9 @@ class Worker:
         return not anything_moves(self.office)
 
 
-async def one_pass(worker: Worker, client_id: int, polls: Polls, *, only_settle: bool = False) -> float | None:
+async def one_pass(
+    worker: Worker, client_id: int, polls: Polls, *, only_settle: bool = False, probe: bool = False
+) -> float | None:
     """Do for one client what can be done now; seconds until the next pass is wanted, None: when something changes.
     `only_settle`: what is on its way is followed, and nothing new is sent.
 
@@ -265,6 +289,8 @@ async def one_pass(worker: Worker, client_id: int, polls: Polls, *, only_settle:
     turn.settling = only_settle
     token = doing.set(mine)
     try:
+        if probe:
+            await probing.probe(turn)
         await _steps(turn)
     except Unauthorized:  # of whatever call: the token does not work any more, though its time has not come
         login.forget_access(turn)
@@ -285,6 +311,7 @@ async def _steps(turn: Turn) -> None:
     idle = timedelta(seconds=settings.get_int(turn.office.db, "session_idle_seconds"))
     refused: Refused | Problem | None = None
     await login.carry_out_intent(turn)
+    await standing_identities.test_suspects(turn)
     tracking.take_over(turn)
     await switch_over.go_on(turn)
     for step in (
@@ -339,6 +366,7 @@ async def carry_out(office: Office, client_id: int, *, patience: float, tell: Ca
             if tell is not None:
                 tell()
             await asyncio.sleep(min(pause, max(0.0, end - loop.time())))  # KSeF may ask for a longer wait than we have
+        await _test_suspects_once(worker, end)
     finally:
         await worker.api.aclose()
 
@@ -366,6 +394,18 @@ async def carry_out_switches(office: Office, client_ids: Sequence[int], *, patie
         await worker.api.aclose()
 
 
+async def _test_suspects_once(worker: Worker, end: float) -> None:
+    """A 480 that was just met asks for a test at home, in the turn of the office's own client (F27). Without an answer
+    it is left to a worker; while another process has that turn, it does the work."""
+    own = worker.office.db.value("SELECT id FROM client WHERE office = 1")
+    while standing_identities.waits(worker.office) and asyncio.get_running_loop().time() < end:
+        lease = leases.take(worker.office.db, f"client:{own}", LEASE_SECONDS)
+        if lease is not None:
+            await intent_once(worker, own, Polls(), lease, do=standing_identities.test_suspects)
+            return
+        await asyncio.sleep(LOOK_EVERY)
+
+
 @asynccontextmanager
 async def own_turn(office: Office, client_id: int, operator: Operator, *, patience: float) -> AsyncIterator[Turn]:
     """A client's turn in this process, for what `operator` asks and waits for; at most `patience` seconds for the lease
@@ -388,7 +428,14 @@ async def own_turn(office: Office, client_id: int, operator: Operator, *, patien
         await worker.api.aclose()
 
 
-async def intent_once(worker: Worker, client_id: int, polls: Polls, lease: leases.Lease) -> float:
+async def intent_once(
+    worker: Worker,
+    client_id: int,
+    polls: Polls,
+    lease: leases.Lease,
+    *,
+    do: Callable[[Turn], Awaitable[None]] = login.carry_out_intent,
+) -> float:
     """One attempt; seconds until the next one makes sense, if the intent is still there."""
     row = offices.client(worker.office.db, client_id)
     assert row is not None
@@ -396,7 +443,7 @@ async def intent_once(worker: Worker, client_id: int, polls: Polls, lease: lease
     turn = Turn(worker.office, worker.api, worker.keeper, worker.keys, polls, mine, row)
     token = doing.set(mine)
     try:
-        await login.carry_out_intent(turn)
+        await do(turn)
     except NotNow as wait:
         turn.come_back(wait.seconds)
     except LeaseLost:  # another process took over: it does the work now
@@ -410,7 +457,9 @@ async def intent_once(worker: Worker, client_id: int, polls: Polls, lease: lease
 def anything_moves(office: Office) -> bool:
     """Whether something is under way or can still move: the opposite of idle (contract, `worker`)."""
     now = office.clock()
-    if office.db.value("SELECT 1 FROM authorization WHERE intent <> '' LIMIT 1") or bulk.is_open(office):
+    if office.db.value("SELECT 1 FROM authorization WHERE intent <> '' LIMIT 1") or standing_identities.waits(office):
+        return True
+    if bulk.is_open(office):
         return True
     if any(switch_over.can_move(office, client_id, now) for client_id in switches.client_ids(office.db)):
         return True

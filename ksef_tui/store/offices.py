@@ -183,6 +183,13 @@ def identities_of_client(db: Database, client_id: int) -> list[sqlite3.Row]:
     return db.rows("SELECT * FROM identity WHERE client_id = ? AND removed_at IS NULL ORDER BY label", (client_id,))
 
 
+def stopped_certificate(db: Database, fingerprint: str) -> sqlite3.Row | None:
+    """An identity in use with this certificate that is stopped: under another label it would not be another one."""
+    return db.row(
+        "SELECT * FROM identity WHERE fingerprint = ? AND stopped_at IS NOT NULL AND removed_at IS NULL", (fingerprint,)
+    )
+
+
 def suspect_identity(connection: sqlite3.Connection, now: datetime, identity_id: int) -> None:
     """Ask for a test of an identity at home; the office's own client is woken, for it carries the test out (F27)."""
     cursor = connection.execute(

@@ -63,7 +63,7 @@ class AccessActs:
     async def _authorise(self, action: Action, situation: Situation) -> None:
         client, desk = situation.client, self.desk
         assert client is not None
-        found = await desk.read(lambda: client_views.identities(desk.office, desk.operator))
+        found = await desk.read(lambda: client_views.identities(desk.office, desk.operator, client.id))
         found.sort(key=lambda one: one.valid_to <= desk.now())  # what still works first: the cursor stands there
         choices = [Choice(f"identity:{one.id}", self._identity_line(one)) for one in found]
         if not found:

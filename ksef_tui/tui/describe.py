@@ -14,6 +14,7 @@ from ksef_tui.domain.authorizations import AUTH_BADGES, METHOD_LABELS, STEP_LABE
 from ksef_tui.domain.invoices import INVOICE_BADGES, INVOICE_MOVES, InvoiceState, UpoState
 from ksef_tui.domain.situations import Pane, Situation
 from ksef_tui.domain.text import count_of
+from ksef_tui.domain.times import warsaw
 from ksef_tui.tui.present import Line, Look, Span, clean, cut, day, fit, grouped, moment, money, short_name, wrap
 
 if TYPE_CHECKING:
@@ -180,9 +181,9 @@ def _more(view: AuthorizationView, width: int) -> list[Line]:
     lines: list[Line] = []
     if view.rights:
         rights = ", ".join(RIGHTS.get(right, clean(right)) for right in view.rights)
-        lines += _labelled(
-            "Uprawnienia", rights + (", z prawem dalszego przekazywania" if view.can_delegate else ""), width
-        )
+        seen = f"{view.rights_seen}, widziane {warsaw(view.checked_at):%d.%m}" if view.checked_at is not None else ""
+        rights += ", z prawem dalszego przekazywania" if view.can_delegate else ""
+        lines += _labelled("Uprawnienia", f"{seen} – {rights}" if view.rights_seen and seen else rights, width)
     if view.valid_until is not None:
         lines += _labelled("Działa do", moment(view.valid_until), width)
     if view.checked_at is not None:

@@ -126,6 +126,15 @@ class Ministry:
     def unblock(self, nip: str) -> None:
         self._testdata("context/unblock", contextIdentifier={"type": "Nip", "value": nip})
 
+    def block_subject(self, value: str, kind: str = "Nip", *, blocked: bool = True) -> None:
+        """Logins of this NIP or PESEL end with 480 wherever they are made, until they are let in again."""
+        body = {"type": kind, "value": value, "blocked": blocked}
+        assert self._http.post("/_sandbox/subjects", json=body).status_code == 204
+
+    def own(self, nip: str, pesel: str) -> None:
+        """A person owns a company: an official link, as of a sole trader."""
+        self._testdata("person", nip=nip, pesel=pesel, isBailiff=False, description="właściciel")
+
 
 def _between(client: str, kind: str, to: str) -> dict[str, Any]:
     return {
