@@ -45,6 +45,7 @@ def start_with_identity(office: Office, operator: Operator, client_id: int, iden
     """
     require(operator, Act.AUTH_START, client_id)
     identity = usable_identity(office, operator, identity_id)
+    _refuse_unfit(office, client_id, identity)
     _start(
         office, operator, client_id,
         subject=f"{identity['subject_type']}:{identity['subject_value']}",
@@ -53,12 +54,15 @@ def start_with_identity(office: Office, operator: Operator, client_id: int, iden
 
 
 def usable_identity(office: Office, operator: Operator, identity_id: int) -> sqlite3.Row:
-    """The identity, when this operator may sign with it now. Raises Problem: unknown, another person's, expired."""
+    """The identity, when this operator may sign with it now. Raises Problem: unknown, another person's, blocked by the
+    ministry (F27), revoked, expired."""
     identity = offices.identity(office.db, identity_id)
     if identity is None or identity["removed_at"] is not None:
         raise Problem("unknown_identity", "Nie ma takiego profilu.")
     personal.refuse_someone_elses(operator, identity)
-    _refuse_unfit(office, client_id, identity)
+    unusable = identity_rules.unusable(identity)
+    if unusable is not None:
+        raise unusable
     if from_text(identity["valid_to"]) <= office.clock():
         raise Problem("certificate_expired", f"Certyfikat profilu {identity['label']} wygasł – dodaj nowy.")
     return identity

@@ -36,11 +36,16 @@ def refusal(office: Office, client: sqlite3.Row, identity: sqlite3.Row | None) -
     """Why this identity must not log in at this client, or None. What KSeF says comes later (`owner_refusal`)."""
     if identity is None or identity["removed_at"] is not None:
         return Problem("unknown_identity", "Profil, którym klient był autoryzowany, został usunięty.")
+    return _foreign(office, client, identity) or unusable(identity)
+
+
+def unusable(identity: sqlite3.Row) -> Problem | None:
+    """Why nobody may log in with this identity anywhere, or None."""
     if identity["revoked_at"] is not None:
         return Problem(
             "certificate_revoked", f"Certyfikat profilu {identity['label']} jest odwołany – wybierz inny profil."
         )
-    return _foreign(office, client, identity) or stopped(identity)
+    return stopped(identity)
 
 
 def stopped(identity: sqlite3.Row) -> Problem | None:

@@ -30,6 +30,7 @@ from ksef_tui.services import (
     invoice_views,
     letters,
     operators,
+    standing_identities,
     syncing,
     vaulting,
     views,
@@ -82,6 +83,8 @@ REFUSED: dict[str, Ask] = {
     "clients.rename": lambda s, o: clients.rename(s.office, o, s.mine.id, "Moja"),
     "syncing.preview": lambda s, o: asyncio.run(syncing.preview(s.office, o)),
     "syncing.apply": lambda s, o: syncing.apply(s.office, o, syncing.SyncPreview(0, (), (), ())),
+    "clients.set_self_service": lambda s, o: clients.set_self_service(s.office, o, s.mine.id, on=True),
+    "standing_identities.resume": lambda s, o: asyncio.run(standing_identities.resume(s.office, o, "pieczęć")),
     "clients.archive": lambda s, o: clients.archive(s.office, o, s.mine.id),
     "configuring.change": lambda s, o: configuring.change(s.office, o, "recall_seconds", "0"),
     "identities.add": lambda s, o: identities.add(s.office, o, "obca", *seal_of(s), None),
@@ -173,7 +176,7 @@ def test_every_service_function_that_is_told_who_acts_is_in_these_tables():
     asked |= {"invoice_views.timeline"}  # its caller has asked already
     modules = (
         approving, authorising, client_views, clients, configuring, contract, ending, exporting, external, identities,
-        importing, invoice_views, letters, operators, syncing, vaulting, views,
+        importing, invoice_views, letters, operators, syncing, vaulting, views, standing_identities,
     )  # fmt: skip
     taking = {
         f"{module.__name__.rpartition('.')[2]}.{name}"
@@ -195,7 +198,8 @@ def test_a_companys_operator_does_its_own_work(scene: Scene):
 
 
 ADMIN_ONLY = (
-    "clients.archive", "configuring.change", "identities.remove", "operators.add", "operators.disable", "operators.listed",
+    "clients.archive", "clients.set_self_service", "standing_identities.resume", "configuring.change",
+    "identities.remove", "operators.add", "operators.disable", "operators.listed",
     "vaulting.status", "vaulting.change_passphrase", "vaulting.protect", "vaulting.rotate", "vaulting.export", "vaulting.take_in",
 )  # fmt: skip
 
