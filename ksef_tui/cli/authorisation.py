@@ -26,8 +26,11 @@ from ksef_tui.cli.shared import (
     wait_option,
     write_file,
 )
+from ksef_tui.cli.switching import auth_switch, auth_tokens
 
 auth = group("auth", "Autoryzacja klientów w KSeF.")
+auth.add_command(auth_switch)
+auth.add_command(auth_tokens)
 
 
 everyone_option = click.option("--all", "everyone", is_flag=True, help="wszyscy klienci")

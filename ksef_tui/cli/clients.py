@@ -25,6 +25,7 @@ from ksef_tui.cli.shared import (
     wait_option,
     write_file,
 )
+from ksef_tui.cli.switching import identity_reserve, identity_takeover
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.secret import Secret
 
@@ -208,6 +209,8 @@ def client_archive(context: Context, nip: str) -> None:
 
 
 identity = group("identity", "Profile biura: czyim certyfikatem podpisuje program.")
+identity.add_command(identity_reserve)
+identity.add_command(identity_takeover)
 
 
 @identity.command("add")

@@ -212,6 +212,10 @@ def authorization(office: Office, operator: Operator, client_id: int) -> Authori
         ended_at=from_text(row["ended_at"]) if row["ended_at"] else None,
         rights_gone=None if row["gone"] is None else bool(row["gone"]),
         rights_seen_at=from_text(row["seen_at"]) if row["seen_at"] else None,
+        switching_to=row["switch_label"] or "",
+        waits_for=left_behind(office, client_id, row["switch_subject"]).words
+        if row["switch_phase"] == "waiting"
+        else "",
     )
 
 

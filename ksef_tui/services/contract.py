@@ -9,9 +9,10 @@ from ksef_tui.domain.invoices import InvoiceState
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Act, Operator, require
 from ksef_tui.domain.times import to_text
-from ksef_tui.services import client_views, clients, invoice_views
+from ksef_tui.services import client_views, clients, invoice_views, switching
 from ksef_tui.services.importing import ImportRow
 from ksef_tui.services.office import Office
+from ksef_tui.services.reserve import TakeoverPreview
 from ksef_tui.services.views import QueueFilter, QueueRow
 from ksef_tui.store import offices
 
@@ -159,6 +160,8 @@ def authorization_by_id(office: Office, operator: Operator, client_id: int) -> d
         "ended_at": to_text(view.ended_at) if view.ended_at else None,
         "rights_gone": view.rights_gone,
         "rights_seen_at": to_text(seen) if seen else None,
+        "switching_to": view.switching_to,
+        "waits_for": view.waits_for,
     }
 
 
@@ -197,4 +200,44 @@ def identities(office: Office, operator: Operator, limit: int) -> list[dict[str,
             "client": row.client,
         }
         for row in (rows[:limit] if limit else rows)
+    ]
+
+
+def token_holders(office: Office, operator: Operator) -> list[dict[str, Any]]:
+    """The rows of `auth tokens`: who still has a token, by name. `profile`: whether the client is known to have granted
+    the office's NIP the right to issue (null: never seen)."""
+    return [
+        {
+            "nip": one.nip,
+            "name": one.name,
+            "status": one.status.value,
+            "valid_until": to_text(one.valid_until),
+            "waiting": one.waiting,
+            "on_wire": one.on_wire,
+            "profile": one.profile,
+            "switching_to": one.switching_to,
+        }
+        for one in switching.with_token(office, operator)
+    ]
+
+
+def switched(office: Office, operator: Operator, client_id: int, identity_id: int) -> dict[str, Any]:
+    """A client's authorisation after `auth switch`; `switched`: whether it works with the identity asked for."""
+    row = authorization_by_id(office, operator, client_id)
+    has_it = office.db.value("SELECT identity_id FROM authorization WHERE client_id = ?", (client_id,)) == identity_id
+    return {**row, "switched": has_it and row["status"] in ("active", "expiring") and not row["reason_code"]}
+
+
+def takeover_rows(found: TakeoverPreview) -> list[dict[str, Any]]:
+    """The rows of `identity takeover --dry-run`: each identity that has fallen out, and what would be lost in all."""
+    return [
+        {
+            "label": one.label,
+            "why": one.why,
+            "clients": len(one.client_ids),
+            "reserve": found.label,
+            "without_result": found.without_result,
+            "without_upo": found.without_upo,
+        }
+        for one in found.fallen
     ]

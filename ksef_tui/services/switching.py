@@ -9,17 +9,18 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import datetime
 
 from ksef_tui.domain.authorizations import CAN_SEND, AuthMethod, AuthState
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Act, Operator, require
-from ksef_tui.domain.times import WARSAW, from_text
-from ksef_tui.services import identity_rules, personal
+from ksef_tui.domain.times import from_text
+from ksef_tui.services import alarms, identity_rules
+from ksef_tui.services.authorising import usable_identity
 from ksef_tui.services.client_views import state_of
 from ksef_tui.services.office import Office
 from ksef_tui.services.wire import Behind, left_behind
-from ksef_tui.store import authorizations, offices, settings, switches
+from ksef_tui.store import authorizations, offices, switches
 from ksef_tui.store.records import audit
 
 AT_A_TIME = 100  # clients in one transaction
@@ -141,10 +142,10 @@ def with_token(office: Office, operator: Operator) -> list[TokenHolder]:
             nip=row["nip"],
             name=row["name"],
             status=state_of(office, row["state"], row["valid_until"], row["method"], now),
-            valid_until=from_text(row["valid_until"]) if row["valid_until"] else token_end(office),
+            valid_until=from_text(row["valid_until"]) if row["valid_until"] else alarms.token_end(office),
             waiting=row["waiting"],
             on_wire=row["on_wire"],
-            profile=None,
+            profile=None if row["granted"] is None else "InvoiceWrite" in row["granted"],
             switching_to=row["switching_to"] or "",
         )
         for row in rows
@@ -152,33 +153,23 @@ def with_token(office: Office, operator: Operator) -> list[TokenHolder]:
 
 
 _WITH_TOKEN = """
-SELECT c.id, c.nip, c.name, a.state, a.valid_until, a.method, i.label AS switching_to,
+SELECT c.id, c.nip, c.name, a.state, a.valid_until, a.method, i.label AS switching_to, g.rights AS granted,
   (SELECT ifnull(sum(n), 0) FROM invoice_count n WHERE n.client_id = c.id AND n.state IN ('waiting', 'approved')) AS waiting,
   (SELECT count(*) FROM invoice v WHERE v.client_id = c.id AND (v.state IN ('sending', 'unknown', 'processing')
      OR (v.state = 'accepted' AND v.upo IN ('none', 'late')))) AS on_wire
 FROM client c JOIN authorization a ON a.client_id = c.id
 LEFT JOIN identity_switch w ON w.client_id = c.id LEFT JOIN identity i ON i.id = w.identity_id
+LEFT JOIN grant_seen g ON g.client_id = c.id
 WHERE a.method = 'token' AND a.state <> 'ended' AND c.archived_at IS NULL ORDER BY c.name, c.id
 """
 
 
-def token_end(office: Office) -> datetime:
-    """The moment after which tokens are dead by law (a setting), UTC."""
-    last_day = date.fromisoformat(settings.get(office.db, "token_end"))
-    return datetime.combine(last_day, time(23, 59, 59), WARSAW).astimezone(UTC)
-
-
 def usable(office: Office, operator: Operator, identity_id: int) -> sqlite3.Row:
     """An identity that this operator may change clients to. Raises Problem."""
-    identity = offices.identity(office.db, identity_id)
-    if identity is None or identity["removed_at"] is not None:
-        raise Problem("unknown_identity", "Nie ma takiego profilu.")
-    personal.refuse_someone_elses(operator, identity)
+    identity = usable_identity(office, operator, identity_id)
     stopped = identity_rules.stopped(identity)
     if stopped is not None:
         raise stopped
-    if from_text(identity["valid_to"]) <= office.clock():
-        raise Problem("certificate_expired", f"Certyfikat profilu {identity['label']} wygasł – dodaj nowy.")
     return identity
 
 

@@ -116,6 +116,10 @@ async def preview(
     received = _merged(await _grants(office, operator, tell), office.nip)
     with office.db.write() as connection:
         audit(connection, office.clock(), operator, "client.sync.read", received=len(received))
+        if received:  # an empty answer says nothing about anybody
+            rights = {one.nip: json.dumps(one.rights) for one in received}
+            for client in offices.clients(office.db):
+                offices.note_grants(connection, office.clock(), client["id"], rights.get(client["nip"], "[]"))
     return _compared(office, operator, received)
 
 

@@ -16,6 +16,7 @@ from ksef_tui.domain.invoices import InvoiceState, UpoState
 from ksef_tui.domain.roles import Operator
 from ksef_tui.domain.text import count_of
 from ksef_tui.domain.times import to_text
+from ksef_tui.services import alarms
 from ksef_tui.services.office import Office
 from ksef_tui.store import leases
 from ksef_tui.store.records import recent_outcomes
@@ -117,6 +118,8 @@ class AuthorizationView:
     ended_at: datetime | None = None  # when the service ended; UTC
     rights_gone: bool | None = None  # after that: whether KSeF lets the office in no more; None: not asked
     rights_seen_at: datetime | None = None  # when that was asked; UTC
+    switching_to: str = ""  # label of the identity that the client is about to change to
+    waits_for: str = ""  # what is on the wire until then: "3 faktury w drodze, 2 UPO"
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,9 +254,13 @@ def _alarm(office: Office, operator: Operator) -> str:
         "SELECT count(*) FROM authorization WHERE state = 'blocked' AND (:only IS NULL OR client_id = :only)",
         {"only": operator.client_id},
     )
-    if not blocked:
-        return _newest_problem(office) if operator.client_id is None else ""
-    return "Ministerstwo zablokowało logowanie: " + count_of(blocked, "klient", "klienci", "klientów")
+    said = (
+        "Ministerstwo zablokowało logowanie: " + count_of(blocked, "klient", "klienci", "klientów") if blocked else ""
+    )
+    if operator.client_id is not None:
+        return said
+    said = " · ".join(part for part in (said, alarms.takeover(office)) if part)
+    return said or _newest_problem(office) or alarms.tokens(office)
 
 
 def _stopped_profiles(office: Office, operator: Operator) -> str:
@@ -269,7 +276,8 @@ def _stopped_profiles(office: Office, operator: Operator) -> str:
     if not labels:
         return ""
     what = f"profil {labels[0]}" if len(labels) == 1 else f"profile {', '.join(labels)}"
-    return f"MF zablokowało {what}: zadzwoń do MF, klientów łącz profilem zapasowym"
+    next_step = alarms.takeover(office)
+    return f"MF zablokowało {what}: zadzwoń do MF" + (f" · {next_step}" if next_step else ", klientów łącz zapasowym")
 
 
 def _newest_problem(office: Office) -> str:

@@ -227,3 +227,21 @@ def resume_identity(connection: sqlite3.Connection, identity_id: int) -> bool:
         (identity_id,),
     )
     return cursor.rowcount == 1
+
+
+def set_reserve(connection: sqlite3.Connection, identity_id: int | None) -> None:
+    """The one identity that is kept in reserve; None: there is none."""
+    connection.execute("UPDATE identity SET reserve = (id IS ?)", (identity_id,))
+
+
+def clients(db: Database) -> list[sqlite3.Row]:
+    """The clients that are not archived and not the office itself."""
+    return db.rows("SELECT * FROM client WHERE archived_at IS NULL AND office = 0 ORDER BY id")
+
+
+def note_grants(connection: sqlite3.Connection, now: datetime, client_id: int, rights: str) -> None:
+    """What a client grants to the office's NIP, as KSeF's list said (JSON array of KSeF codes)."""
+    connection.execute(
+        "INSERT OR REPLACE INTO grant_seen (client_id, rights, seen_at) VALUES (?, ?, ?)",
+        (client_id, rights, to_text(now)),
+    )

@@ -420,6 +420,15 @@ _ENDINGS = [
     ) STRICT""",
 ]
 
+# What the last list from KSeF said each client grants to the office's NIP; a client that it did not name granted nothing.
+_GRANTS_SEEN = [
+    """CREATE TABLE grant_seen (
+        client_id INTEGER PRIMARY KEY REFERENCES client(id),
+        rights TEXT NOT NULL,
+        seen_at TEXT NOT NULL
+    ) STRICT""",
+]
+
 # (name, statements), in order; the number of a step is its place, counted from 1.
 STEPS: list[tuple[str, list[str]]] = [
     ("office", [*_OFFICE, *_feed("client"), *_feed("authorization")]),
@@ -432,4 +441,5 @@ STEPS: list[tuple[str, list[str]]] = [
     ("bulk", _BULK),
     ("switches", _SWITCHES),
     ("endings", _ENDINGS),
+    ("grants_seen", _GRANTS_SEEN),
 ]

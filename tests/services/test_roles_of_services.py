@@ -31,6 +31,8 @@ from ksef_tui.services import (
     letters,
     operators,
     standing_identities,
+    reserve,
+    switching,
     syncing,
     vaulting,
     views,
@@ -74,6 +76,16 @@ REFUSED: dict[str, Ask] = {
     "ending.end": lambda s, o: ending.end(s.office, o, s.mine.id),
     "ending.check": lambda s, o: ending.check(s.office, o, s.mine.id),
     "ending.resume": lambda s, o: ending.resume(s.office, o, s.mine.id),
+    "switching.preview": lambda s, o: switching.preview(s.office, o, [s.mine.id], s.identity),
+    "switching.ask": lambda s, o: switching.ask(s.office, o, [s.mine.id], s.identity),
+    "switching.usable": lambda s, o: switching.preview(s.office, o, [s.mine.id], s.identity),
+    "switching.with_token": lambda s, o: switching.with_token(s.office, o),
+    "reserve.mark": lambda s, o: reserve.mark(s.office, o, "pieczęć"),
+    "reserve.fallen": lambda s, o: reserve.fallen(s.office, o),
+    "reserve.preview": lambda s, o: reserve.preview(s.office, o),
+    "reserve.take_over": lambda s, o: reserve.take_over(s.office, o),
+    "contract.token_holders": lambda s, o: contract.token_holders(s.office, o),
+    "contract.switched": lambda s, o: contract.switched(s.office, o, s.mine.id, s.identity),
     "letters.letter": lambda s, o: letters.letter(s.office, o, s.mine.id),
     "external.request": lambda s, o: external.request(s.office, o, s.mine.id),
     "authorising.check": lambda s, o: authorising.check(s.office, o, s.mine.id),
@@ -176,7 +188,7 @@ def test_every_service_function_that_is_told_who_acts_is_in_these_tables():
     asked |= {"invoice_views.timeline"}  # its caller has asked already
     modules = (
         approving, authorising, client_views, clients, configuring, contract, ending, exporting, external, identities,
-        importing, invoice_views, letters, operators, syncing, vaulting, views, standing_identities,
+        importing, invoice_views, letters, operators, reserve, switching, syncing, vaulting, views, standing_identities,
     )  # fmt: skip
     taking = {
         f"{module.__name__.rpartition('.')[2]}.{name}"
