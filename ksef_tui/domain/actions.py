@@ -83,10 +83,10 @@ ACTIONS: tuple[Action, ...] = (
         "b",
         "b",
         "Przerwij",
-        "Przerywa łączenie, które trwa albo czeka na podpis.",
+        "Przerywa łączenie, które trwa, czeka na podpis albo stanęło w połowie.",
         C,
         act=Act.AUTH_START,
-        applies=why.on_authorization("cancel", "Żadne łączenie nie trwa."),
+        applies=why.cancel,
     ),
     Action(
         "auth.revoke",

@@ -34,19 +34,27 @@ class AuthMethod(StrEnum):
 
 
 class AuthStep(StrEnum):
-    """The steps of the flow in the order in which a person sees them."""
+    """The steps of the flow in the order in which a person sees them; the starred ones only where the client signs
+    so that rights can be granted (`domain.onboarding`)."""
 
     REQUEST = "request"
     SIGN = "sign"
+    GRANT = "grant"  # *
     VERIFY = "verify"
     RIGHTS = "rights"
+    END = "end"  # *
+
+
+LOGIN_CHAIN = (AuthStep.REQUEST, AuthStep.SIGN, AuthStep.VERIFY, AuthStep.RIGHTS)
 
 
 STEP_LABELS: dict[AuthStep, str] = {
     AuthStep.REQUEST: "żądanie",
     AuthStep.SIGN: "podpis",
+    AuthStep.GRANT: "nadanie uprawnień",
     AuthStep.VERIFY: "weryfikacja",
     AuthStep.RIGHTS: "uprawnienia",
+    AuthStep.END: "koniec sesji klienta",
 }
 
 METHOD_LABELS: dict[AuthMethod, str] = {
@@ -89,8 +97,11 @@ AUTH_MOVES: dict[str, dict[AuthState, frozenset[AuthState]]] = {
     "start": {s: frozenset({A.RUNNING}) for s in (*_SETTLED, A.RUNNING)},
     "export": {s: frozenset({A.TO_SIGN}) for s in (*_SETTLED, A.RUNNING)},
     "submit": {A.TO_SIGN: frozenset({A.RUNNING})},
-    # back to the login that worked before, if one did
-    "cancel": dict.fromkeys((A.RUNNING, A.TO_SIGN), frozenset({A.MISSING, A.ACTIVE, A.READ_ONLY, A.BLOCKED})),
+    # back to the login that worked before, if one did; and a client's visit that stopped half way is given up
+    "cancel": {
+        **dict.fromkeys((A.RUNNING, A.TO_SIGN), frozenset({A.MISSING, A.ACTIVE, A.READ_ONLY, A.BLOCKED})),
+        **dict.fromkeys((A.FAILED, A.NO_PERMISSION), frozenset({A.MISSING})),
+    },
     "finish": {A.RUNNING: _OUTCOMES},
     # what time, a probe or a refused call teaches about a standing authorisation
     "learn": {

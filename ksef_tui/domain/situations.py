@@ -47,6 +47,7 @@ class ClientFacts:
     moving: int
     office: bool = False  # the office's own company
     request_over: bool = False  # the ten minutes to sign are over
+    visit: bool = False  # a visit of the client (`domain.onboarding`) stopped half way
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,15 @@ def check(situation: Situation) -> str | None:
     return on_authorization("learn", "Ten klient nie ma jeszcze autoryzacji, którą można sprawdzić: naciśnij a.")(
         situation
     )
+
+
+def cancel(situation: Situation) -> str | None:
+    client = situation.client
+    if client is None:
+        return needs_client(situation)
+    if client.visit or client.status in (AuthState.RUNNING, AuthState.TO_SIGN):
+        return None
+    return "Żadne łączenie nie trwa."
 
 
 def revoke(situation: Situation) -> str | None:

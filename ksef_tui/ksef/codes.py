@@ -1,4 +1,4 @@
-"""KSeF's codes for people: what a code means and what to do about it (facts §4.4, §10.1, §10.2; F2, F3, F19)."""
+"""KSeF's codes for people: what a code means and what to do about it (facts §4.4, §7.3, §10.1, §10.2; F2, F3, F19)."""
 
 from __future__ import annotations
 
@@ -44,6 +44,17 @@ class EnrolmentCode:
     sentence: str
     what_to_do: str
     terminal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GrantCode:
+    """A status of an operation on permissions (facts §7.3). `again`: asking once more may help, with the same login."""
+
+    code: int
+    sentence: str
+    what_to_do: str
+    terminal: bool
+    again: bool
 
 
 _WAIT = "Czekaj – niczego nie wysyłaj ponownie."
@@ -171,6 +182,54 @@ _CERTIFICATE_REFUSALS = {
     25011: "KSeF nie przyjął podpisu wniosku – zamów certyfikat jeszcze raz.",
 }
 
+_GRANT = {
+    row.code: row
+    for row in (
+        GrantCode(100, "KSeF zapisuje nadanie uprawnień.", "Czekaj.", False, False),
+        GrantCode(200, "Uprawnienia nadane.", "Nic.", True, False),
+        GrantCode(400, "KSeF nie wykonał nadania uprawnień.", "Ponów nadanie.", True, True),
+        GrantCode(
+            410,
+            "KSeF uznał, że firma klienta i biuro są w relacji, w której tego uprawnienia się nie nadaje.",
+            "Sprawdź NIP klienta i NIP biura.",
+            True,
+            False,
+        ),
+        GrantCode(
+            420,
+            "Osoba, która podpisała, nie ma prawa nadawać uprawnień w KSeF tej firmy.",
+            "Podpisać musi właściciel albo osoba, która zarządza uprawnieniami.",
+            True,
+            False,
+        ),
+        GrantCode(
+            430,
+            "Firma klienta nie ma w KSeF roli albo uprawnień potrzebnych do tego nadania.",
+            "Klient musi wyjaśnić swoją rolę w KSeF z urzędem skarbowym.",
+            True,
+            False,
+        ),
+        GrantCode(
+            440,
+            "KSeF nie pozwala na to nadanie między tymi firmami.",
+            "Klient może nadać uprawnienia w aplikacji Ministerstwa – wyślij mu pismo.",
+            True,
+            False,
+        ),
+        GrantCode(
+            450,
+            "KSeF nie pozwala nadać tych uprawnień NIP-owi biura.",
+            "Sprawdź NIP biura; klient może nadać uprawnienia w aplikacji Ministerstwa.",
+            True,
+            False,
+        ),
+        GrantCode(
+            500, "Nieznany błąd po stronie KSeF przy nadawaniu uprawnień.", "Ponów nadanie za chwilę.", True, True
+        ),
+        GrantCode(550, "KSeF anulował nadawanie uprawnień.", "Ponów nadanie.", True, True),
+    )
+}
+
 
 def invoice_code(code: int) -> InvoiceCode:
     """What a status of an invoice means. An unknown one below 200 runs, from 400 on it failed; it is never resent."""
@@ -207,6 +266,15 @@ def enrolment_code(code: int) -> EnrolmentCode:
 def certificate_refusal(code: int | None) -> str | None:
     """Why KSeF refuses something about a certificate, and what to do; None for a code of another kind."""
     return None if code is None else _CERTIFICATE_REFUSALS.get(code)
+
+
+def grant_code(code: int) -> GrantCode:
+    """What a status of an operation on permissions means; an unknown failure may be tried again."""
+    known = _GRANT.get(code)
+    if known is not None:
+        return known
+    sentence = f"KSeF podał nieznany stan nadania uprawnień ({code})."
+    return GrantCode(code, sentence, _unknown_advice(code), code >= 400, code >= 400)
 
 
 def _unknown_advice(code: int) -> str:

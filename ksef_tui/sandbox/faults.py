@@ -28,6 +28,7 @@ NAMES = frozenset(
         "auth_revoked",
         "certificate_check_down",
         "blocked_480",
+        "operation_fails",
     )
 )
 

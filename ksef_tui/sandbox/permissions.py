@@ -18,7 +18,7 @@ from ksef_tui.sandbox.rights import (
     VAT_UE_MANAGE,
     delegated,
 )
-from ksef_tui.sandbox.web import Call, Endpoint, Reply
+from ksef_tui.sandbox.web import Call, Endpoint, Handler, Reply
 
 _KEPT = 30 * DAY
 _DONE = 200
@@ -27,8 +27,12 @@ _DESCRIPTIONS = {
     _DONE: "Operacja zakończona sukcesem",
     400: "Operacja zakończona niepowodzeniem",
     410: "Podane identyfikatory są niezgodne lub pozostają w niewłaściwej relacji",
+    420: "Użyte poświadczenia nie mają uprawnień do wykonania tej operacji",
     430: "Kontekst identyfikatora nie odpowiada wymaganej roli lub uprawnieniom",
+    440: "Operacja niedozwolona dla wskazanych powiązań identyfikatorów",
     450: "Operacja niedozwolona dla wskazanego identyfikatora lub jego typu",
+    500: "Nieznany błąd",
+    550: "Operacja została anulowana przez system",
 }
 _PERSONS = ("Nip", "Pesel", "Fingerprint")
 _DETAILS = {
@@ -53,6 +57,18 @@ def accept(call: Call, code: int = _DONE, *details: str) -> Reply:
         details=list(details),
     )
     return Reply(202, {"referenceNumber": number})
+
+
+def unless_it_fails(handler: Handler) -> Handler:
+    """The operation of `handler`, or one that ends with the code of the fault `operation_fails` and does nothing."""
+
+    def serve(call: Call) -> Reply:
+        fault = call.sandbox.faults.strike("operation_fails", call.method, call.path)
+        if fault is None:
+            return handler(call)
+        return accept(call, int(fault.params.get("code", 550)), *fault.params.get("details", []))
+
+    return serve
 
 
 def give(call: Call, kind: str, subject: Identifier, scope: str, description: str, **more: Any) -> None:
@@ -203,9 +219,9 @@ def operation(call: Call) -> Reply:
 _MANAGE = (CREDENTIALS_MANAGE,)
 _REVOKE = (CREDENTIALS_MANAGE, VAT_UE_MANAGE, SUBUNIT_MANAGE)
 ENDPOINTS = (
-    Endpoint("POST", "/permissions/entities/grants", grant_entity, any_of=_MANAGE),
-    Endpoint("POST", "/permissions/persons/grants", grant_person, any_of=_MANAGE),
-    Endpoint("POST", "/permissions/indirect/grants", grant_indirect, any_of=_MANAGE),
-    Endpoint("DELETE", "/permissions/common/grants/{permission}", revoke, any_of=_REVOKE),
+    Endpoint("POST", "/permissions/entities/grants", unless_it_fails(grant_entity), any_of=_MANAGE),
+    Endpoint("POST", "/permissions/persons/grants", unless_it_fails(grant_person), any_of=_MANAGE),
+    Endpoint("POST", "/permissions/indirect/grants", unless_it_fails(grant_indirect), any_of=_MANAGE),
+    Endpoint("DELETE", "/permissions/common/grants/{permission}", unless_it_fails(revoke), any_of=_REVOKE),
     Endpoint("GET", "/permissions/operations/{reference}", operation),
 )

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from ksef_tui.domain.authorizations import AUTH_BADGES, AuthMethod, AuthState, AuthStep, may_become
+from ksef_tui.domain.onboarding import OnboardingStep
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Act, Operator, require
 from ksef_tui.domain.secret import Secret
@@ -16,7 +17,7 @@ from ksef_tui.domain.times import from_text, to_text
 from ksef_tui.services import identity_rules, personal
 from ksef_tui.services.office import Office
 from ksef_tui.services.wire import left_behind
-from ksef_tui.store import authorizations, offices, signature_requests, switches
+from ksef_tui.store import authorizations, offices, onboardings, signature_requests, switches
 from ksef_tui.store.records import audit
 
 # What a login leaves behind and a new one must not find.
@@ -46,7 +47,7 @@ def start_with_identity(office: Office, operator: Operator, client_id: int, iden
     require(operator, Act.AUTH_START, client_id)
     identity = usable_identity(office, operator, identity_id)
     _refuse_unfit(office, client_id, identity)
-    _start(
+    start(
         office, operator, client_id,
         subject=f"{identity['subject_type']}:{identity['subject_value']}",
         method=AuthMethod.CERTIFICATE, identity_id=identity_id, sealed_token=None,
@@ -76,7 +77,7 @@ def start_with_token(office: Office, operator: Operator, client_id: int, token: 
         raise Problem("bad_token", "To nie wygląda na token KSeF: jest pusty albo ma w środku odstępy.")
     nip = _nip(office, client_id)
     sealed = office.sealer.seal(Secret(text), client=nip, kind="ksef_token", row=str(client_id))
-    _start(office, operator, client_id, subject="", method=AuthMethod.TOKEN, identity_id=None, sealed_token=sealed)
+    start(office, operator, client_id, subject="", method=AuthMethod.TOKEN, identity_id=None, sealed_token=sealed)
 
 
 def start_external(office: Office, operator: Operator, client_id: int) -> None:
@@ -87,7 +88,7 @@ def start_external(office: Office, operator: Operator, client_id: int) -> None:
     the owner with a seal or a PESEL, or a person with rights.
     """
     require(operator, Act.AUTH_START, client_id)
-    _start(office, operator, client_id, subject=None, method=AuthMethod.EXTERNAL, identity_id=None, sealed_token=None)
+    start(office, operator, client_id, subject=None, method=AuthMethod.EXTERNAL, identity_id=None, sealed_token=None)
 
 
 def submit(office: Office, operator: Operator, client_id: int, signed: bytes) -> None:
@@ -107,7 +108,8 @@ def submit(office: Office, operator: Operator, client_id: int, signed: bytes) ->
     signer = signed_request.check(signed, challenge=asked["challenge"], nip=nip)
     if from_text(asked["valid_until"]) <= now:
         raise Problem("challenge_expired", "Minęło 10 minut na podpis tego żądania – zrób nowe i podpisz je od razu.")
-    _refuse_while_on_the_wire(office, client_id, signer)
+    if onboardings.get(office.db, client_id) is None:  # else the signer only grants, and is logged out again
+        _refuse_while_on_the_wire(office, client_id, signer)
     sealed = office.sealer.seal(Secret(signed), client=nip, kind="signed_request", row=asked["challenge"])
     with office.db.write() as connection:
         kept = signature_requests.note(connection, client_id, asked["challenge"], sealed_signed=sealed)
@@ -169,14 +171,16 @@ def requested(office: Office, operator: Operator, client_id: int) -> None:
 
 def cancel(office: Office, operator: Operator, client_id: int) -> None:
     """Stop an authorisation that is running or waits for a signature; one that worked before works again. A change of
-    identity that waits for the queue to settle is given up.
+    identity that waits for the queue to settle is given up; a client's visit too, at whatever step it stopped, and the
+    client's own login is ended at KSeF (F32).
 
     Raises Problem when there is none.
     """
     require(operator, Act.AUTH_START, client_id)
     now = office.clock()
     row = authorizations.get(office.db, client_id)
-    if row["state"] not in (AuthState.RUNNING, AuthState.TO_SIGN) and _give_up_switch(office, operator, row):
+    stands = row["state"] not in (AuthState.RUNNING, AuthState.TO_SIGN)
+    if stands and (_give_up_switch(office, operator, row) or _give_up_visit(office, operator, row)):
         return
     before, values = restored(row) or (
         AuthState.MISSING,
@@ -191,6 +195,7 @@ def cancel(office: Office, operator: Operator, client_id: int) -> None:
             raise Problem("nothing_runs", "Nie ma czego przerwać: autoryzacja nie jest w toku.")
         signature_requests.delete(connection, client_id)
         switches.delete(connection, client_id)
+        onboardings.drop(connection, now, client_id)
         audit(connection, now, operator, "auth.cancel", client_id=client_id)
 
 
@@ -207,6 +212,25 @@ def _give_up_switch(office: Office, operator: Operator, row: sqlite3.Row) -> boo
     return True
 
 
+def _give_up_visit(office: Office, operator: Operator, row: sqlite3.Row) -> bool:
+    """Give up a client's visit that stopped half way; what works goes on. False when none stands so."""
+    now, client_id, state = office.clock(), row["client_id"], AuthState(row["state"])
+    visit = onboardings.get(office.db, client_id)
+    if visit is None or visit["step"] == OnboardingStep.END:
+        return False
+    with office.db.write() as connection:
+        if may_become("cancel", state, AuthState.MISSING):
+            authorizations.move(
+                connection, now, client_id, "cancel", state, AuthState.MISSING, operator_id=operator.id,
+                method=None, identity_id=None, step="", step_failed=0, reason_code="", reason="",
+            )  # fmt: skip
+        else:
+            authorizations.note(connection, now, client_id, state, reason_code="", reason="")
+        onboardings.drop(connection, now, client_id)
+        audit(connection, now, operator, "auth.cancel", client_id=client_id)
+    return True
+
+
 def revoke(office: Office, operator: Operator, client_id: int) -> None:
     """End the office's login for this client, at KSeF too (F32). Raises Problem while invoices are on the wire."""
     require(operator, Act.AUTH_REVOKE, client_id)
@@ -219,7 +243,7 @@ def revoke(office: Office, operator: Operator, client_id: int) -> None:
     _intend(office, operator, client_id, "revoke", Act.AUTH_REVOKE)
 
 
-def _start(
+def start(
     office: Office,
     operator: Operator,
     client_id: int,
@@ -228,7 +252,10 @@ def _start(
     method: AuthMethod,
     identity_id: int | None,
     sealed_token: bytes | None,
+    onboards: bool = False,
 ) -> None:
+    """Ask for a login by a new way, as `begin` does. Raises Problem: the service has ended, or invoices are under way
+    that only another `subject` may follow (F23)."""
     now = office.clock()
     row = authorizations.get(office.db, client_id)
     if row["state"] == AuthState.ENDED:
@@ -237,8 +264,9 @@ def _start(
         _refuse_while_on_the_wire(office, client_id, subject or None)
     with office.db.write() as connection:
         if not begin(
-            connection, now, row, operator.id, method=method, identity_id=identity_id, sealed_token=sealed_token
-        ):
+            connection, now, row, operator.id,
+            method=method, identity_id=identity_id, sealed_token=sealed_token, onboards=onboards,
+        ):  # fmt: skip
             raise Problem("changed_meanwhile", "Ktoś właśnie zmienił autoryzację tego klienta – spójrz jeszcze raz.")
         switches.delete(connection, client_id)
         audit(connection, now, operator, Act.AUTH_START, client_id=client_id, method=method, identity_id=identity_id)
@@ -253,9 +281,11 @@ def begin(
     method: AuthMethod,
     identity_id: int | None,
     sealed_token: bytes | None = None,
+    onboards: bool = False,
 ) -> bool:
     """Take an authorisation into `running` by a new way; what works, or will when its identity is let in again, is kept
-    until the new one works. False when it is not any more as `row` saw it."""
+    until the new one works. `onboards`: it goes on with a client that has signed at the desk, instead of giving that up.
+    False when it is not any more as `row` saw it."""
     old = AuthState(row["state"])
     kept: dict[str, Any] = {**FORGET, "subject": row["subject"]}
     stopped = old is AuthState.BLOCKED and row["reason_code"] == identity_rules.STOPPED
@@ -270,6 +300,8 @@ def begin(
     )  # fmt: skip
     if moved:
         signature_requests.delete(connection, row["client_id"])
+        if not onboards:
+            onboardings.drop(connection, now, row["client_id"])
     return moved
 
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from ksef_tui.domain.authorizations import (
     AUTH_BADGES,
     CAN_SEND,
+    LOGIN_CHAIN,
     METHOD_LABELS,
     AuthMethod,
     AuthState,
@@ -22,6 +23,7 @@ from ksef_tui.domain.authorizations import (
 from ksef_tui.domain.roles import Act, Operator, require
 from ksef_tui.domain.text import alphabetical, fold
 from ksef_tui.domain.times import from_text, warsaw
+from ksef_tui.services import onboarding_views
 from ksef_tui.services.identity_rules import STOPPED, named
 from ksef_tui.services.office import Office
 from ksef_tui.services.views import AuthorizationView, ClientCounts, ClientRow, IdentityRow, StepView
@@ -54,6 +56,7 @@ SELECT c.id, c.nip, c.name, c.office, c.paused, c.keeper_id, a.*, i.label AS ide
        t.subject_type || ':' || t.subject_value AS switch_subject,
        coalesce(sum(n.n) FILTER (WHERE n.state IN ('sending', 'unknown', 'processing')), 0) AS on_wire,
        e.ended_at, e.gone, e.seen_at,
+       o.step AS visit_step,
        coalesce(sum(n.n) FILTER (WHERE n.state = 'waiting'), 0) AS waiting,
        coalesce(sum(n.n) FILTER (WHERE n.state IN ('invalid', 'blocked', 'rejected')), 0) AS standing,
        coalesce(sum(n.n) FILTER (WHERE n.state = 'approved'), 0) AS approved,
@@ -64,6 +67,7 @@ LEFT JOIN signature_request s ON s.client_id = c.id
 LEFT JOIN identity_switch w ON w.client_id = c.id
 LEFT JOIN identity t ON t.id = w.identity_id
 LEFT JOIN service_end e ON e.client_id = c.id
+LEFT JOIN onboarding o ON o.client_id = c.id
 LEFT JOIN invoice_count n ON n.client_id = c.id
 WHERE c.archived_at IS NULL AND (:only IS NULL OR c.id = :only) {more} GROUP BY c.id
 """
@@ -132,7 +136,13 @@ def _client_row(office: Office, row: sqlite3.Row, now: datetime) -> ClientRow:
         moving=row["moving"],
         paused=bool(row["paused"]),
         sign_until=from_text(row["sign_until"]) if row["sign_until"] else None,
+        visit=_stopped(row),
     )
+
+
+def _stopped(row: sqlite3.Row) -> bool:
+    """Whether a client's visit stopped half way, after its signature."""
+    return row["visit_step"] in ("grant", "wait", "authorise") and row["state"] not in ("running", "to_sign")
 
 
 def badge_word(row: sqlite3.Row, state: AuthState, now: datetime) -> str:
@@ -159,6 +169,8 @@ def badge_word(row: sqlite3.Row, state: AuthState, now: datetime) -> str:
         return "nadane" + _letters(row)
     if state is AuthState.REQUESTED and row["requested_at"]:
         return f"czeka na klienta (pismo {warsaw(from_text(row['requested_at'])):%d.%m})"
+    if state is AuthState.FAILED and _stopped(row):
+        return "do dokończenia"
     if state is AuthState.FAILED and row["reason_code"] == "unreachable":
         return "KSeF nie odpowiada"
     return AUTH_BADGES[state].label
@@ -188,7 +200,9 @@ def authorization(office: Office, operator: Operator, client_id: int) -> Authori
         raise KeyError(client_id)
     state = state_of(office, row["state"], row["valid_until"], row["method"], now)
     method = AuthMethod(row["method"]) if row["method"] and state is not AuthState.ENDED else None
-    sentence, needed = _sentence(office, row, state, now)
+    visit = onboarding_views.visit(office, row, state)
+    said = onboarding_views.sentence(office, visit, row, state, now) if visit is not None else None
+    sentence, needed = said or _sentence(office, row, state, now)
     return AuthorizationView(
         client_id=client_id,
         nip=row["nip"],
@@ -198,7 +212,7 @@ def authorization(office: Office, operator: Operator, client_id: int) -> Authori
         method=method,
         identity=row["identity_label"] or "",
         identity_line=_identity_line(office, row, method),
-        steps=_steps(row, state),
+        steps=onboarding_views.steps(visit, row, state) if visit and visit.is_shown else _steps(row, state),
         rights=tuple(json.loads(row["rights"])),
         can_delegate=bool(row["can_delegate"]),
         sentence=sentence,
@@ -207,7 +221,11 @@ def authorization(office: Office, operator: Operator, client_id: int) -> Authori
         checked_at=from_text(row["checked_at"]) if row["checked_at"] else None,
         valid_until=from_text(row["valid_until"]) if row["valid_until"] else None,
         reason_code=row["reason_code"],
-        actions=_next_actions(state, row["reason_code"], switching=row["switch_phase"] == "waiting"),
+        actions=(
+            ("auth.start", "auth.cancel")
+            if _stopped(row)
+            else _next_actions(state, row["reason_code"], switching=row["switch_phase"] == "waiting")
+        ),
         sign_until=from_text(row["sign_until"]) if row["sign_until"] else None,
         ended_at=from_text(row["ended_at"]) if row["ended_at"] else None,
         rights_gone=None if row["gone"] is None else bool(row["gone"]),
@@ -216,6 +234,7 @@ def authorization(office: Office, operator: Operator, client_id: int) -> Authori
         waits_for=left_behind(office, client_id, row["switch_subject"]).words
         if row["switch_phase"] == "waiting"
         else "",
+        visit=visit,
     )
 
 
@@ -236,8 +255,8 @@ _AT_STEP = {AuthState.RUNNING: "running", AuthState.TO_SIGN: "waiting"}
 
 
 def _steps(row: sqlite3.Row, state: AuthState) -> tuple[StepView, ...]:
-    order = list(AuthStep)
-    at = order.index(AuthStep(row["step"])) if row["step"] else -1
+    order = LOGIN_CHAIN
+    at = order.index(AuthStep(row["step"])) if row["step"] in order else -1
     views = []
     for place, step in enumerate(order):
         if at < 0 or place > at:

@@ -9,7 +9,7 @@ from ksef_tui.domain.invoices import InvoiceState
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Act, Operator, require
 from ksef_tui.domain.times import to_text
-from ksef_tui.services import client_views, clients, invoice_views, switching
+from ksef_tui.services import client_views, clients, invoice_views, onboarding_views, switching
 from ksef_tui.services.importing import ImportRow
 from ksef_tui.services.office import Office
 from ksef_tui.services.reserve import TakeoverPreview
@@ -162,6 +162,7 @@ def authorization_by_id(office: Office, operator: Operator, client_id: int) -> d
         "rights_seen_at": to_text(seen) if seen else None,
         "switching_to": view.switching_to,
         "waits_for": view.waits_for,
+        "onboarding": onboarding_views.code(view.visit),
     }
 
 

@@ -26,7 +26,7 @@ from ksef_tui.services.office import Office
 from ksef_tui.services.one_login import log_in
 from ksef_tui.services.turn import Turn
 from ksef_tui.services.verdicts import NO_PERMISSIONS, Proof, opened, seal
-from ksef_tui.store import authorizations, endings, invoices, offices, signature_requests, switches
+from ksef_tui.store import authorizations, endings, invoices, offices, onboardings, signature_requests, switches
 from ksef_tui.store.records import audit
 
 NAMED = 5  # invoices that a refusal or a question names
@@ -79,6 +79,7 @@ def end(office: Office, operator: Operator, client_id: int) -> EndPreview:
         )  # fmt: skip
         signature_requests.delete(connection, client_id)
         switches.delete(connection, client_id)
+        onboardings.drop(connection, now, client_id)
         for own in offices.identities_of_client(office.db, client_id):  # a self-service client's: the key is destroyed
             offices.remove_identity(connection, now, own["id"])
         endings.put(connection, now, client_id, was["method"])

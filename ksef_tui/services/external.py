@@ -8,6 +8,7 @@ Whoever calls `go_on` holds the client's lease.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -19,6 +20,7 @@ from ksef_tui.domain.times import from_text, to_text
 from ksef_tui.ksef import operations as op
 from ksef_tui.ksef.codes import auth_code
 from ksef_tui.ksef.errors import KsefError, Limited, NotReachable, Refused, Unknown
+from ksef_tui.ksef.models import TokenPair
 from ksef_tui.services.calls import NotNow
 from ksef_tui.services.office import Office
 from ksef_tui.services.turn import Turn
@@ -30,6 +32,10 @@ CHALLENGE_LIVES = timedelta(minutes=10)  # facts §4.1
 JUDGED_WITHIN = timedelta(minutes=40)  # the token to ask with lives 45 (facts §4.5); OCSP may take minutes of them
 KINDS = {"signed": "signed_request", "operation": "operation_token"}
 AGAIN = 2.0  # seconds until the next attempt when there was no connection
+
+# What a login is for, by its tokens and its reference: the verdict on it, or None when it is not the client's
+# authorisation and something else goes on with it.
+Use = Callable[[Turn, TokenPair, str], Awaitable[Verdict | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +55,18 @@ def request(office: Office, operator: Operator, client_id: int) -> ExternalReque
     return ExternalRequest(asked["document"], from_text(asked["valid_until"]))
 
 
-async def go_on(turn: Turn, row: sqlite3.Row) -> None:
+async def _authorises(turn: Turn, tokens: TokenPair, reference: str) -> Verdict | None:
+    return await read_rights(turn, tokens.access_token.token, tokens=tokens, reference=reference)
+
+
+async def go_on(turn: Turn, row: sqlite3.Row, use: Use = _authorises) -> None:
     """The next step of a login by an external signature; the intent stays until KSeF has judged or a person is needed."""
     asked = signature_requests.get(turn.office.db, turn.client_id)
     try:
         if asked is None:
             await _fetch(turn, row)
         elif asked["sealed_operation"] is not None:
-            await _follow(turn, row, asked)
+            await _follow(turn, row, asked, use)
         else:
             await _hand_in(turn, row, asked)
     except NotNow as wait:
@@ -140,7 +150,7 @@ def _cannot_or_signed(turn: Turn, asked: sqlite3.Row) -> Secret | Verdict:
     return signed
 
 
-async def _follow(turn: Turn, row: sqlite3.Row, asked: sqlite3.Row) -> None:
+async def _follow(turn: Turn, row: sqlite3.Row, asked: sqlite3.Row, use: Use) -> None:
     """Ask for the judgement once; qualified certificates may wait for OCSP for minutes, and block nothing meanwhile."""
     challenge, reference = asked["challenge"], asked["reference"]
     token = _opened(turn, asked, "operation")
@@ -169,14 +179,14 @@ async def _follow(turn: Turn, row: sqlite3.Row, asked: sqlite3.Row) -> None:
         late = "KSeF nie rozstrzygnął logowania w 40 minut – podpisz nowe żądanie."
         _finish(turn, row, challenge, Verdict(AuthState.FAILED, AuthStep.VERIFY, "timeout", late))
         return
-    verdict = judgement(turn, row, answer) or await _redeemed(turn, token, reference)
+    verdict = judgement(turn, row, answer) or await _redeemed(turn, token, reference, use)
     if verdict is not None:
         replaced = opened(turn, row, "refresh")
         if _finish(turn, row, challenge, verdict):
             await end_replaced(turn, verdict, replaced)
 
 
-async def _redeemed(turn: Turn, token: Secret, reference: str) -> Verdict | None:
+async def _redeemed(turn: Turn, token: Secret, reference: str, use: Use) -> Verdict | None:
     """The tokens and their rights; None when there was no connection, so that it is tried again. Never after a lost
     answer: they are given once (F24)."""
     try:
@@ -188,7 +198,7 @@ async def _redeemed(turn: Turn, token: Secret, reference: str) -> Verdict | None
         raise
     except KsefError as error:
         return _failed(AuthStep.RIGHTS, error)
-    return await read_rights(turn, tokens.access_token.token, tokens=tokens, reference=reference)
+    return await use(turn, tokens, reference)
 
 
 def _opened(turn: Turn, asked: sqlite3.Row, what: str) -> Secret | None:

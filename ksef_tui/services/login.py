@@ -18,7 +18,7 @@ from ksef_tui.ksef import claims
 from ksef_tui.ksef.api import Access
 from ksef_tui.ksef.errors import KsefError, Limited, Refused, Unknown
 from ksef_tui.ksef.models import AccessToken
-from ksef_tui.services import ending, external, identity_rules, personal
+from ksef_tui.services import client_sessions, ending, external, identity_rules, onboarding, personal
 from ksef_tui.services.authorising import FORGET
 from ksef_tui.services.calls import NotNow
 from ksef_tui.services.one_login import log_in
@@ -33,7 +33,7 @@ from ksef_tui.services.verdicts import (
     seal,
     write_verdict,
 )
-from ksef_tui.store import authorizations, offices, settings, signature_requests, switches
+from ksef_tui.store import authorizations, offices, onboardings, settings, signature_requests, switches
 from ksef_tui.store.records import audit
 
 REFRESH_AHEAD = timedelta(seconds=90)  # an access token this near its end is renewed first
@@ -41,7 +41,7 @@ REFRESH_PAUSE = 0.5  # seconds before a refresh that got no answer is asked once
 
 
 async def carry_out_intent(turn: Turn) -> None:
-    """Do what a person asked for this client's authorisation, if anything."""
+    """Do what a person asked for this client's authorisation, if anything; end what logins of its own are left."""
     row = authorizations.get(turn.office.db, turn.client_id)
     by_hand = row["method"] == AuthMethod.EXTERNAL
     if row["intent"] in ("login", "check"):
@@ -52,12 +52,15 @@ async def carry_out_intent(turn: Turn) -> None:
             return
     if row["state"] == AuthState.ENDED:
         await ending.go_on(turn, row)
+    elif row["intent"] == "login" and onboarding.is_under_way(turn):
+        await onboarding.go_on(turn, row, authorise=_authorise)
     elif row["intent"] == "login":
         await (external.go_on(turn, row) if by_hand else _authorise(turn, row))
     elif row["intent"] == "check":
         await (_check_standing(turn, row) if by_hand else _check(turn, row))
     elif row["intent"] == "revoke":
         await _revoke(turn, row)
+    await client_sessions.end(turn)
 
 
 async def access_for(turn: Turn) -> Access:
@@ -279,6 +282,7 @@ async def _revoke(turn: Turn, row: sqlite3.Row) -> None:
             rights="[]", can_delegate=0, checked_at=None, valid_until=None, **FORGET,
         )  # fmt: skip
         signature_requests.delete(connection, turn.client_id)
+        onboardings.drop(connection, turn.now, turn.client_id)
         audit(connection, turn.now, None, "auth.revoked", client_id=turn.client_id)
     turn.access = None
 

@@ -26,7 +26,7 @@ from ksef_tui.services import identity_rules
 from ksef_tui.services.authorising import restored
 from ksef_tui.services.calls import NotNow
 from ksef_tui.services.turn import Turn
-from ksef_tui.store import authorizations, limits, offices, settings
+from ksef_tui.store import authorizations, limits, offices, onboardings, settings
 from ksef_tui.store.records import audit
 
 NO_PERMISSIONS, BLOCKED_BY_MF = 415, 480
@@ -173,6 +173,11 @@ def write_verdict(turn: Turn, row: sqlite3.Row, act: str, old: AuthState, verdic
     with turn.office.db.write() as connection:
         if _suspects_identity(turn, row, act, old, verdict):
             offices.suspect_identity(connection, turn.now, row["identity_id"])
+        onboardings.judged(
+            connection, turn.now, turn.client_id, row["identity_id"],
+            finishing=act == "finish", works=verdict.state in _WORKS,
+            reason_code=verdict.reason_code, reason=verdict.reason,
+        )  # fmt: skip
         spares = is_weather(turn, row, verdict) or (not verdict.is_good and _is_another_way(row))
         if act == "finish" and spares and put_back(turn, row, verdict):
             return False

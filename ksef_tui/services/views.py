@@ -13,6 +13,7 @@ from decimal import Decimal
 
 from ksef_tui.domain.authorizations import AuthMethod, AuthState, AuthStep
 from ksef_tui.domain.invoices import InvoiceState, UpoState
+from ksef_tui.domain.onboarding import OnboardingStep
 from ksef_tui.domain.roles import Operator
 from ksef_tui.domain.text import count_of
 from ksef_tui.domain.times import to_text
@@ -40,6 +41,7 @@ class ClientRow:
     moving: int  # approved, sending, unknown, processing
     paused: bool
     sign_until: datetime | None = None  # until when the request to sign can be handed in; UTC
+    visit: bool = False  # a visit of the client stopped half way (`services.onboarding`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,18 @@ class StepView:
 
 
 @dataclass(frozen=True, slots=True)
+class VisitView:
+    """A client that signs at the office's desk: how far its visit came (`services.onboarding`)."""
+
+    step: OnboardingStep
+    identity: str  # label of the profile that will work for the client
+    identity_id: int
+    is_shown: bool  # the pane shows its chain; else a login that works beside it
+    can_resume: bool  # it stopped, and goes on without a new signature
+    logged_in_until: datetime | None  # the client's own login lives; UTC
+
+
+@dataclass(frozen=True, slots=True)
 class AuthorizationView:
     """The selected client's flow: where it stands, what is wrong in one sentence, what mends it."""
 
@@ -120,6 +134,7 @@ class AuthorizationView:
     rights_seen_at: datetime | None = None  # when that was asked; UTC
     switching_to: str = ""  # label of the identity that the client is about to change to
     waits_for: str = ""  # what is on the wire until then: "3 faktury w drodze, 2 UPO"
+    visit: VisitView | None = None
 
 
 @dataclass(frozen=True, slots=True)

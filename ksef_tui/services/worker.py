@@ -36,7 +36,7 @@ from ksef_tui.services import (
 from ksef_tui.services.calls import LEASE_SECONDS, CallKeeper, Doing, LeaseLost, NotNow, doing
 from ksef_tui.services.office import Office
 from ksef_tui.services.turn import NoAccess, Polls, Turn
-from ksef_tui.store import authorizations, leases, offices, settings, switches
+from ksef_tui.store import authorizations, leases, offices, onboardings, settings, switches
 from ksef_tui.store.records import audit
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ UNION SELECT client_id FROM invoice WHERE state = 'accepted' AND upo IN ('none',
 UNION SELECT client_id FROM session WHERE state NOT IN ('finished', 'lost')
 UNION SELECT client_id FROM identity_switch
 UNION SELECT id FROM client WHERE office = 1 AND EXISTS (SELECT 1 FROM identity WHERE suspected_at IS NOT NULL AND removed_at IS NULL)
+UNION SELECT client_id FROM client_session WHERE end_at <= :now OR refresh_until <= :now
 """
 
 
@@ -157,7 +158,7 @@ class Worker:
         now = asyncio.get_running_loop().time()
         if now - self._looked_at >= LOOK_ANYWAY:
             self._looked_at = now
-            for row in self.office.db.rows(_CLIENTS_WITH_WORK):
+            for row in self.office.db.rows(_CLIENTS_WITH_WORK, {"now": to_text(self.office.clock())}):
                 client = self.clients.setdefault(row[0], Client())
                 client.next_at = now if client.next_at is None else min(client.next_at, now)
             self._want_probe(now)
@@ -343,7 +344,8 @@ def _come_back_for_recall(turn: Turn) -> None:
 
 
 async def carry_out(office: Office, client_id: int, *, patience: float, tell: Callable[[], None] | None = None) -> None:
-    """Carry out what was just asked for one client, in this process, and wait for its end (design §3).
+    """Carry out what was just asked for one client, in this process, and wait for its end (design §3); a login of the
+    client's own that is left is ended too, if KSeF answers.
 
     While another process holds the client's lease it does the work, and this one waits. Raises Problem("timeout")
     after `patience` seconds.
@@ -353,7 +355,9 @@ async def carry_out(office: Office, client_id: int, *, patience: float, tell: Ca
     loop = asyncio.get_running_loop()
     end = loop.time() + patience
     try:
-        while authorizations.get(office.db, client_id)["intent"]:
+        while authorizations.get(office.db, client_id)["intent"] or onboardings.to_end(
+            office.db, client_id, office.clock()
+        ):
             if loop.time() > end:
                 raise Problem(
                     "timeout", "KSeF nie odpowiedział w wyznaczonym czasie – sprawdź stan poleceniem auth status."
@@ -462,6 +466,8 @@ def anything_moves(office: Office) -> bool:
     if bulk.is_open(office):
         return True
     if any(switch_over.can_move(office, client_id, now) for client_id in switches.client_ids(office.db)):
+        return True
+    if office.db.value("SELECT 1 FROM client_session WHERE end_at IS NOT NULL LIMIT 1"):
         return True
     from ksef_tui.services.client_views import state_of
 

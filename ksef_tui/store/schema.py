@@ -287,6 +287,34 @@ _SIGNATURES = [
     ) STRICT""",
 ]
 
+# A client that signs at the office's desk (design §7): how far it came, and the logins in the client's own name. These
+# serve to grant, to read grants and to be ended, never to work with; `end_at`: when to try next to end one at KSeF.
+_ONBOARDING = [
+    """CREATE TABLE onboarding (
+        client_id INTEGER PRIMARY KEY REFERENCES client(id),
+        identity_id INTEGER NOT NULL REFERENCES identity(id),
+        operator_id INTEGER NOT NULL REFERENCES operator(id),
+        step TEXT NOT NULL CHECK (step IN ('sign', 'grant', 'wait', 'authorise', 'end')),
+        step_at TEXT NOT NULL,
+        session TEXT NOT NULL DEFAULT '',
+        granting_at TEXT,
+        operation TEXT NOT NULL DEFAULT '',
+        reason_code TEXT NOT NULL DEFAULT '',
+        reason TEXT NOT NULL DEFAULT ''
+    ) STRICT""",
+    """CREATE TABLE client_session (
+        reference TEXT PRIMARY KEY,
+        client_id INTEGER NOT NULL REFERENCES client(id),
+        signer TEXT NOT NULL,
+        sealed_access BLOB,
+        access_until TEXT,
+        sealed_refresh BLOB NOT NULL,
+        refresh_until TEXT NOT NULL,
+        end_at TEXT
+    ) STRICT""",
+    "CREATE INDEX client_session_client ON client_session (client_id)",
+]
+
 # Which data key is in force (the first bytes of what it seals), and what was stored under another (`store.sealed`).
 _VAULT = [
     "ALTER TABLE office ADD COLUMN seal_header BLOB NOT NULL DEFAULT x'01'",
@@ -442,4 +470,5 @@ STEPS: list[tuple[str, list[str]]] = [
     ("switches", _SWITCHES),
     ("endings", _ENDINGS),
     ("grants_seen", _GRANTS_SEEN),
+    ("onboarding", _ONBOARDING),
 ]

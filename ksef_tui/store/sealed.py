@@ -44,6 +44,8 @@ SEALED = (
     SealedColumn("session", "sealed_key", "session_key", _CLIENT, "t.seal_row"),
     SealedColumn("signature_request", "sealed_signed", "signed_request", _CLIENT, "t.challenge"),
     SealedColumn("signature_request", "sealed_operation", "operation_token", _CLIENT, "t.challenge"),
+    SealedColumn("client_session", "sealed_access", "client_access", _CLIENT, "t.reference"),
+    SealedColumn("client_session", "sealed_refresh", "client_refresh", _CLIENT, "t.reference"),
 )
 
 

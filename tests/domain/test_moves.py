@@ -60,6 +60,7 @@ start     missing requested to_sign active read_only expiring expired no_permiss
 export    missing requested to_sign active read_only expiring expired no_permission blocked failed running -> to_sign
 submit    to_sign                -> running
 cancel    running to_sign        -> missing active read_only blocked
+cancel    failed no_permission   -> missing
 finish    running                -> active read_only expiring expired no_permission blocked failed
 learn     active read_only expiring expired no_permission blocked failed -> active read_only expiring expired no_permission blocked failed
 learn     requested              -> active read_only expiring expired no_permission blocked failed missing

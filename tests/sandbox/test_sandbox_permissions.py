@@ -245,3 +245,14 @@ def test_roles_and_attachments_come_from_the_test_data(ksef):
     assert ksef.get("/permissions/attachments/status", token).json()["isAttachmentAllowed"] is False
     assert ksef.post("/testdata/subject/remove", body={"subjectNip": group}).status_code == 200
     assert ksef.get("/permissions/query/entities/roles", token).json()["roles"] == []
+
+
+@pytest.mark.parametrize("code", [400, 410, 420, 430, 440, 450, 500, 550])
+def test_an_operation_that_fails_on_demand_grants_nothing(ksef, office, code):
+    client, bureau, _, token, _ = office
+    ksef.fault("operation_fails", times=1, match={"path": "/v2/permissions/entities"}, params={"code": code})
+    status = to_office(ksef, token, bureau)
+    assert (status["code"], bool(status["description"])) == (code, True)
+    assert rights(ksef, seal(bureau), client) == 415
+    assert to_office(ksef, token, bureau)["code"] == 200
+    assert sorted(rights(ksef, seal(bureau), client)) == list(BOTH)
