@@ -182,12 +182,12 @@ def cancel(office: Office, operator: Operator, client_id: int) -> None:
     stands = row["state"] not in (AuthState.RUNNING, AuthState.TO_SIGN)
     if stands and (_give_up_switch(office, operator, row) or _give_up_visit(office, operator, row)):
         return
-    before, values = restored(row) or (
-        AuthState.MISSING,
-        {"method": None, "identity_id": None, "sealed_token": None, "step": "", **FORGET},
-    )
-    values |= {"intent": "", "step_failed": 0, "reason_code": "", "reason": ""}
     with office.db.write() as connection:
+        before, values = restored(connection, client_id) or (
+            AuthState.MISSING,
+            {"method": None, "identity_id": None, "sealed_token": None, "step": "", **FORGET},
+        )
+        values |= {"intent": "", "step_failed": 0, "reason_code": "", "reason": ""}
         old = AuthState(row["state"])
         if old not in (AuthState.RUNNING, AuthState.TO_SIGN) or not authorizations.move(
             connection, now, client_id, "cancel", old, before, operator_id=operator.id, **values
@@ -290,7 +290,7 @@ def begin(
     kept: dict[str, Any] = {**FORGET, "subject": row["subject"]}
     stopped = old is AuthState.BLOCKED and row["reason_code"] == identity_rules.STOPPED
     if old in (AuthState.ACTIVE, AuthState.EXPIRING, AuthState.READ_ONLY) or stopped:
-        kept = {"fallback": _fallback(row), "retry_at": None}
+        kept = {"fallback": _fallback(connection, row), "retry_at": None}
     elif row["fallback"] is not None:
         kept = {"retry_at": None}
     moved = authorizations.move(
@@ -305,17 +305,27 @@ def begin(
     return moved
 
 
-def _fallback(row: sqlite3.Row) -> str:
-    token = row["sealed_token"]
+def _fallback(connection: sqlite3.Connection, row: sqlite3.Row) -> str:
+    token = _as_it_stands(connection, row["client_id"])["sealed_token"]
     kept = {name: row[name] for name in FALLBACK}
     return json.dumps({**kept, "sealed_token": None if token is None else token.hex()})
 
 
-def restored(row: sqlite3.Row) -> tuple[AuthState, dict[str, Any]] | None:
-    """The state and columns of the login that worked before this one was started; None when none did."""
-    if row["fallback"] is None:
+def _as_it_stands(connection: sqlite3.Connection, client_id: int) -> sqlite3.Row:
+    """What is sealed and copied, in this transaction: the data key may have been changed since the row was read."""
+    row: sqlite3.Row = connection.execute(
+        "SELECT sealed_token, fallback FROM authorization WHERE client_id = ?", (client_id,)
+    ).fetchone()
+    return row
+
+
+def restored(connection: sqlite3.Connection, client_id: int) -> tuple[AuthState, dict[str, Any]] | None:
+    """The state and columns of the login that worked before this one was started; None when none did. They are for
+    this transaction."""
+    fallback = _as_it_stands(connection, client_id)["fallback"]
+    if fallback is None:
         return None
-    values: dict[str, Any] = json.loads(row["fallback"])
+    values: dict[str, Any] = json.loads(fallback)
     token = values.pop("sealed_token")
     values |= {"sealed_token": None if token is None else bytes.fromhex(token), "fallback": None}
     state = AuthState(values.pop("state"))

@@ -262,18 +262,18 @@ def _still_waits(row: sqlite3.Row, old: AuthState, verdict: Verdict) -> bool:
 
 def put_back(turn: Turn, row: sqlite3.Row, verdict: Verdict) -> bool:
     """A new login did not come about: the one that worked before still does. False when there was none."""
-    before = restored(row)
-    if before is None:
-        return False
-    state, values = before
-    code = "unreachable" if is_weather(turn, row, verdict) else verdict.reason_code
-    before_that = "działa poprzednia"
-    if state is AuthState.BLOCKED:  # its identity is stopped: the client stays with it, to work again when that does
-        code = code if code == "unreachable" else identity_rules.STOPPED
-        before_that = "a poprzednia jest zablokowana"
-    reason = f"Nowa autoryzacja nieudana, {before_that}. {verdict.reason}"
-    values |= {"intent": "", "step_failed": 0, "reason_code": code, "reason": reason}
     with turn.office.db.write() as connection:
+        before = restored(connection, turn.client_id)
+        if before is None:
+            return False
+        state, values = before
+        code = "unreachable" if is_weather(turn, row, verdict) else verdict.reason_code
+        before_that = "działa poprzednia"
+        if state is AuthState.BLOCKED:  # its identity is stopped: the client stays with it until that works again
+            code = code if code == "unreachable" else identity_rules.STOPPED
+            before_that = "a poprzednia jest zablokowana"
+        reason = f"Nowa autoryzacja nieudana, {before_that}. {verdict.reason}"
+        values |= {"intent": "", "step_failed": 0, "reason_code": code, "reason": reason}
         authorizations.move(connection, turn.now, turn.client_id, "finish", AuthState.RUNNING, state, **values)
     return True
 
