@@ -61,7 +61,7 @@ def end(office: Office, operator: Operator, client_id: int) -> EndPreview:
     with office.db.write() as connection:
         row = authorizations.get(office.db, client_id)
         found = _preview(office, client_id, row)
-        old, before = AuthState(row["state"]), restored(row)
+        old, before = AuthState(row["state"]), restored(connection, client_id)
         was = row if before is None else before[1]  # what worked, while another way was being tried
         for state in (InvoiceState.WAITING, InvoiceState.APPROVED):
             for invoice_id in invoices.ids_in_state(office.db, state, client_id):
