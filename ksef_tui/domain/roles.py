@@ -30,6 +30,8 @@ class Act(StrEnum):
     CLIENT_SELF_SERVICE = "client.self_service"
     IDENTITY_RESERVE = "identity.reserve"
     IDENTITY_TAKEOVER = "identity.takeover"
+    CERTIFICATE_ENROL = "certificate.enrol"
+    CERTIFICATE_REVOKE = "certificate.revoke"
     AUTH_START = "auth.start"
     AUTH_CHECK = "auth.check"
     AUTH_REVOKE = "auth.revoke"
@@ -74,7 +76,9 @@ _ADMIN_ONLY = frozenset(
         Act.IDENTITY_RESERVE,
     }
 )  # fmt: skip
-_OFFICE_ONLY = _ADMIN_ONLY | {Act.CLIENT_ADD, Act.IDENTITY_ADD, Act.IDENTITY_TAKEOVER, Act.AUTH_SWITCH}
+_OFFICE_ONLY = _ADMIN_ONLY | {
+    Act.CLIENT_ADD, Act.IDENTITY_ADD, Act.IDENTITY_TAKEOVER, Act.AUTH_SWITCH, Act.CERTIFICATE_ENROL, Act.CERTIFICATE_REVOKE,
+}  # fmt: skip
 
 ALLOWED: dict[Role, frozenset[Act]] = {
     Role.ADMIN: frozenset(Act),

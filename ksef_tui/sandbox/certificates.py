@@ -8,7 +8,9 @@ import re
 import sqlite3
 from typing import Any
 
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from ksef_tui.sandbox.authority import AUTHENTICATION, OFFLINE, serial_of
@@ -29,6 +31,8 @@ _DESCRIPTIONS = {
     100: "Wniosek przyjęty do realizacji",
     _ISSUED: "Wniosek obsłużony (certyfikat wygenerowany)",
     400: "Wniosek odrzucony",
+    500: "Nieznany błąd",
+    550: "Operacja została anulowana przez system",
 }
 _TYPES = (AUTHENTICATION, OFFLINE)
 _STATUSES = ("Active", "Blocked", "Revoked", "Expired")
@@ -96,6 +100,13 @@ def enroll(call: Call) -> Reply:
         details = ["Klucz publiczny został już certyfikowany przez inny podmiot."]
         call.state.insert("enrollment", ref=number, code=400, details=details, **row)
         return Reply(202, {"referenceNumber": number, "timestamp": iso(now)})
+    failing = call.sandbox.faults.strike("enrolment_fails", call.method, call.path)
+    if failing is not None:
+        details = list(failing.params.get("details", []))
+        call.state.insert("enrollment", ref=number, code=int(failing.params.get("code", 550)), details=details, **row)
+        return Reply(202, {"referenceNumber": number, "timestamp": iso(now)})
+    if call.sandbox.faults.strike("enrolment_mixed_up", call.method, call.path):
+        request = _of_another_key(request)
     certificate = call.sandbox.authority.issue(request, kind, start)
     serial = serial_of(certificate)
     call.state.insert("enrollment", ref=number, code=_ISSUED, details=[], serial=serial, **row)
@@ -112,6 +123,12 @@ def enroll(call: Call) -> Reply:
         **row,
     )
     return Reply(202, {"referenceNumber": number, "timestamp": iso(now)})
+
+
+def _of_another_key(request: x509.CertificateSigningRequest) -> x509.CertificateSigningRequest:
+    """The same subject with somebody else's key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    return x509.CertificateSigningRequestBuilder().subject_name(request.subject).sign(key, hashes.SHA256())
 
 
 def _is_certified_for_another(call: Call, public: str, subject: Identifier) -> bool:

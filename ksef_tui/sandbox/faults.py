@@ -29,6 +29,8 @@ NAMES = frozenset(
         "certificate_check_down",
         "blocked_480",
         "operation_fails",
+        "enrolment_fails",
+        "enrolment_mixed_up",
     )
 )
 

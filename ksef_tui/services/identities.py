@@ -37,6 +37,13 @@ class Found:
 KINDS = {"ksef": "certyfikat KSeF", "seal": "pieczęć firmy", "person": "podpis osoby"}
 
 
+def kind_of(identity: sqlite3.Row) -> str:
+    """The kind of a kept identity, read from its certificate when it was added before kinds were noted."""
+    if identity["kind"]:
+        return str(identity["kind"])
+    return found_in(identity["certificate"], personal_to="")[0].kind
+
+
 def whose(subject_type: str, subject_value: str) -> str:
     """`NIP 5265877635`, `PESEL 90010112345`, or the beginning of a fingerprint."""
     if subject_type == "Fingerprint":

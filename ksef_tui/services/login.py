@@ -98,6 +98,11 @@ def _refuse_identity(turn: Turn, row: sqlite3.Row) -> None:
     raise NoAccess(AuthState.FAILED)
 
 
+async def standing_access(turn: Turn, row: sqlite3.Row) -> Access | None:
+    """The access token that is kept or refreshed, whatever the state says; never by a new login. Raises KsefError."""
+    return _kept(turn, row) or await _refreshed(turn, row)
+
+
 def forget_access(turn: Turn) -> None:
     """The access token was refused (401): the next call gets a new one."""
     turn.access = None

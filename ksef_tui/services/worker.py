@@ -23,7 +23,9 @@ from ksef_tui.domain.times import from_text, to_text
 from ksef_tui.ksef.errors import Unauthorized
 from ksef_tui.services import (
     bulk,
+    enrolment,
     interactive,
+    lineage,
     login,
     originals,
     probing,
@@ -155,10 +157,14 @@ class Worker:
             self._cannot_write(problem)
 
     def _start_due(self) -> None:
+        from ksef_tui.services import certifying  # it builds on this module
+
         now = asyncio.get_running_loop().time()
         if now - self._looked_at >= LOOK_ANYWAY:
             self._looked_at = now
-            for row in self.office.db.rows(_CLIENTS_WITH_WORK, {"now": to_text(self.office.clock())}):
+            certifying.plan(self.office)
+            todo = self.office.db.rows(_CLIENTS_WITH_WORK, {"now": to_text(self.office.clock())})
+            for row in [*todo, *self.office.db.rows(lineage.CLIENTS_WITH_WORK)]:
                 client = self.clients.setdefault(row[0], Client())
                 client.next_at = now if client.next_at is None else min(client.next_at, now)
             self._want_probe(now)
@@ -311,11 +317,14 @@ async def _steps(turn: Turn) -> None:
 
     idle = timedelta(seconds=settings.get_int(turn.office.db, "session_idle_seconds"))
     refused: Refused | Problem | None = None
+    await lineage.follow(turn)
     await login.carry_out_intent(turn)
     await standing_identities.test_suspects(turn)
     tracking.take_over(turn)
     await switch_over.go_on(turn)
     for step in (
+        enrolment.go_on,
+        lineage.revoke,
         tracking.follow,
         originals.settle,
         sending.dispatch,
@@ -345,7 +354,24 @@ def _come_back_for_recall(turn: Turn) -> None:
 
 async def carry_out(office: Office, client_id: int, *, patience: float, tell: Callable[[], None] | None = None) -> None:
     """Carry out what was just asked for one client, in this process, and wait for its end (design §3); a login of the
-    client's own that is left is ended too, if KSeF answers.
+    client's own that is left is ended too, if KSeF answers. Raises Problem("timeout") after `patience` seconds."""
+
+    def reached() -> bool:
+        asked = authorizations.get(office.db, client_id)["intent"]
+        return not asked and not onboardings.to_end(office.db, client_id, office.clock())
+
+    await serve_until(office, client_id, reached, patience=patience, tell=tell)
+
+
+async def serve_until(
+    office: Office,
+    client_id: int,
+    reached: Callable[[], bool],
+    *,
+    patience: float,
+    tell: Callable[[], None] | None = None,
+) -> None:
+    """Serve what people ask for one client – its authorisation, certificates ordered in its context – until it is so.
 
     While another process holds the client's lease it does the work, and this one waits. Raises Problem("timeout")
     after `patience` seconds.
@@ -355,9 +381,7 @@ async def carry_out(office: Office, client_id: int, *, patience: float, tell: Ca
     loop = asyncio.get_running_loop()
     end = loop.time() + patience
     try:
-        while authorizations.get(office.db, client_id)["intent"] or onboardings.to_end(
-            office.db, client_id, office.clock()
-        ):
+        while not reached():
             if loop.time() > end:
                 raise Problem(
                     "timeout", "KSeF nie odpowiedział w wyznaczonym czasie – sprawdź stan poleceniem auth status."
@@ -425,11 +449,21 @@ async def own_turn(office: Office, client_id: int, operator: Operator, *, patien
     worker, mine = Worker(office), Doing(lease, patience=patience)
     token = doing.set(mine)
     try:
-        yield Turn(office, worker.api, worker.keeper, worker.keys, Polls(), mine, row, operator=operator)
+        turn = Turn(office, worker.api, worker.keeper, worker.keys, Polls(), mine, row, operator=operator)
+        await lineage.follow(turn)
+        yield turn
     finally:
         doing.reset(token)
         leases.release(office.db, mine.lease or lease)
         await worker.api.aclose()
+
+
+async def _what_people_asked(turn: Turn) -> None:
+    """What somebody waits for: an authorisation, and certificates ordered or revoked in this client's context."""
+    await lineage.follow(turn)
+    await login.carry_out_intent(turn)
+    await enrolment.go_on(turn)
+    await lineage.revoke(turn)
 
 
 async def intent_once(
@@ -438,7 +472,7 @@ async def intent_once(
     polls: Polls,
     lease: leases.Lease,
     *,
-    do: Callable[[Turn], Awaitable[None]] = login.carry_out_intent,
+    do: Callable[[Turn], Awaitable[None]] | None = None,
 ) -> float:
     """One attempt; seconds until the next one makes sense, if the intent is still there."""
     row = offices.client(worker.office.db, client_id)
@@ -447,9 +481,11 @@ async def intent_once(
     turn = Turn(worker.office, worker.api, worker.keeper, worker.keys, polls, mine, row)
     token = doing.set(mine)
     try:
-        await do(turn)
+        await (do or _what_people_asked)(turn)
     except NotNow as wait:
         turn.come_back(wait.seconds)
+    except Unauthorized:
+        login.forget_access(turn)
     except LeaseLost:  # another process took over: it does the work now
         turn.come_back(LOOK_EVERY)
     finally:
@@ -464,6 +500,8 @@ def anything_moves(office: Office) -> bool:
     if office.db.value("SELECT 1 FROM authorization WHERE intent <> '' LIMIT 1") or standing_identities.waits(office):
         return True
     if bulk.is_open(office):
+        return True
+    if lineage.moves(office):
         return True
     if any(switch_over.can_move(office, client_id, now) for client_id in switches.client_ids(office.db)):
         return True

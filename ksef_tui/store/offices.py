@@ -69,6 +69,12 @@ def operator(db: Database, login: str) -> Operator | None:
     return None if row is None else Operator(row["id"], row["login"], row["name"], Role(row["role"]), row["client_id"])
 
 
+def operator_by_id(db: Database, operator_id: int) -> Operator | None:
+    """An operator who may work, by id."""
+    row = db.row("SELECT * FROM operator WHERE id = ? AND disabled_at IS NULL", (operator_id,))
+    return None if row is None else Operator(row["id"], row["login"], row["name"], Role(row["role"]), row["client_id"])
+
+
 def operators(db: Database) -> list[sqlite3.Row]:
     """The operators who may work, with the NIP of a `client` operator's company."""
     return db.rows(
@@ -168,9 +174,21 @@ def remove_identity(connection: sqlite3.Connection, now: datetime, identity_id: 
     connection.execute("UPDATE identity SET removed_at = ?, sealed_key = x'' WHERE id = ?", (to_text(now), identity_id))
 
 
-def replace_identity(connection: sqlite3.Connection, old_id: int, new_id: int | None, old_label: str) -> None:
-    """The old identity gives its label away and is replaced by the new one, when there is one."""
-    connection.execute("UPDATE identity SET label = ?, replaced_by = ? WHERE id = ?", (old_label, new_id, old_id))
+def rename_identity(connection: sqlite3.Connection, identity_id: int, label: str) -> None:
+    """The identity gives its label away to the certificate that takes its place."""
+    connection.execute("UPDATE identity SET label = ? WHERE id = ?", (label, identity_id))
+
+
+def replace_identity(connection: sqlite3.Connection, old_id: int, new_id: int) -> None:
+    """The new certificate takes the place of the old one: also as a reserve, and wherever it is still to be used."""
+    connection.execute("UPDATE identity SET replaced_by = ? WHERE id = ?", (new_id, old_id))
+    connection.execute(
+        "UPDATE identity SET reserve = (SELECT reserve FROM identity WHERE id = ?) WHERE id = ?", (old_id, new_id)
+    )
+    connection.execute("UPDATE identity_switch SET identity_id = ? WHERE identity_id = ?", (new_id, old_id))
+    connection.execute(
+        "UPDATE bulk_run SET identity_id = ? WHERE identity_id = ? AND ended_at IS NULL", (new_id, old_id)
+    )
 
 
 def revoke_identity(connection: sqlite3.Connection, now: datetime, identity_id: int) -> None:

@@ -356,6 +356,7 @@ _CERTIFICATES = [
         created_at TEXT NOT NULL,
         changed_at TEXT NOT NULL
     ) STRICT""",
+    "CREATE INDEX authorization_identity ON authorization (identity_id) WHERE identity_id IS NOT NULL",
     "CREATE UNIQUE INDEX enrolment_label ON enrolment (label) WHERE state NOT IN ('done', 'failed')",
     """CREATE TABLE revocation (
         id INTEGER PRIMARY KEY,

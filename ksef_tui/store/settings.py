@@ -26,6 +26,8 @@ SETTINGS: dict[str, Setting] = {
         Setting("recall_seconds", "10", "int", "ile sekund po zatwierdzeniu można fakturę cofnąć"),
         Setting("token_end", "2026-12-31", "date", "ostatni dzień ważności tokenów KSeF (Dz.U. 2025 poz. 1815 §13)"),
         Setting("expiring_days", "30", "int", "na ile dni przed końcem certyfikatu lub tokenu ostrzegać"),
+        Setting("renew_days", "30", "int", "na ile dni przed końcem odnawiać certyfikat KSeF biura", least=1),
+        Setting("renew_automatically", "0", "flag", "1: odnawia sam worker; 0: program tylko zapowiada koniec"),
         Setting("session_idle_seconds", "20", "int", "po ilu sekundach bez faktur zamknąć sesję interaktywną"),
         Setting("parallel_clients", "8", "int", "ilu klientów obsługiwać naraz", least=1),
         Setting("xsd_folder", "", "path", "katalog z plikami XSD FA(3); puste: z pakietu ksef-client"),

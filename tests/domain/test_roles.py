@@ -20,6 +20,8 @@ identity.resume    a - -
 client.self_service a - -
 identity.reserve   a - -
 identity.takeover  a k -
+certificate.enrol  a k -
+certificate.revoke a k -
 auth.start         a k -
 auth.check         a k -
 auth.revoke        a k -

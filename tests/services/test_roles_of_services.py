@@ -18,6 +18,7 @@ from ksef_tui.domain.secret import Secret
 from ksef_tui.services import (
     approving,
     authorising,
+    certifying,
     client_views,
     clients,
     configuring,
@@ -100,6 +101,14 @@ REFUSED: dict[str, Ask] = {
     "clients.archive": lambda s, o: clients.archive(s.office, o, s.mine.id),
     "configuring.change": lambda s, o: configuring.change(s.office, o, "recall_seconds", "0"),
     "identities.add": lambda s, o: identities.add(s.office, o, "obca", *seal_of(s), None),
+    "identities.inspect": lambda s, o: identities.inspect(s.office, o, *seal_of(s), None),
+    "certifying.limits": lambda s, o: asyncio.run(certifying.limits(s.office, o)),
+    "certifying.listed": lambda s, o: asyncio.run(certifying.listed(s.office, o)),
+    "certifying.orders": lambda s, o: certifying.orders(s.office, o),
+    "certifying.order_by_id": lambda s, o: certifying.order_by_id(s.office, o, 1),
+    "certifying.order": lambda s, o: certifying.order(s.office, o, "Jodła KSeF", "obca"),
+    "certifying.renew": lambda s, o: certifying.renew(s.office, o, "pieczęć"),
+    "certifying.revoke": lambda s, o: certifying.revoke(s.office, o, "pieczęć", "Unspecified"),
     "identities.remove": lambda s, o: identities.remove(s.office, o, "pieczęć"),
     "importing.import_paths": lambda s, o: importing.import_paths(s.office, o, s.mine.id, []),
     "importing.import_bytes": lambda s, o: importing.import_bytes(s.office, o, s.mine.id, "a.xml", b""),
@@ -187,7 +196,7 @@ def test_every_service_function_that_is_told_who_acts_is_in_these_tables():
     asked |= {f"approving.{act}" for act in ("approve", "recall", "hold", "release", "withdraw", "retry")}
     asked |= {"invoice_views.timeline"}  # its caller has asked already
     modules = (
-        approving, authorising, client_views, clients, configuring, contract, ending, exporting, external, identities,
+        approving, authorising, certifying, client_views, clients, configuring, contract, ending, exporting, external, identities,
         importing, invoice_views, letters, operators, reserve, switching, syncing, vaulting, views, standing_identities,
     )  # fmt: skip
     taking = {

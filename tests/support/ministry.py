@@ -106,6 +106,18 @@ class Ministry:
         digest = base64.b64encode(hashlib.sha256(document).digest()).decode()
         return [row for row in self._state()["invoices"] if row["hash"] == digest]
 
+    def refreshes(self, token: str) -> int:
+        """The status of the answer to a refresh: 200 while that login lives."""
+        return self._http.post("/v2/auth/token/refresh", headers={"Authorization": f"Bearer {token}"}).status_code
+
+    def certificate_limits(self, access: str, **most: int) -> None:
+        """Other limits for the one who is logged in: `enrollment` and `certificate`."""
+        names = {"enrollment": "maxEnrollments", "certificate": "maxCertificates"}
+        body = {group: {names[group]: count} for group, count in most.items()}
+        headers = {"Authorization": f"Bearer {access}"}
+        response = self._http.post("/v2/testdata/limits/subject/certificate", json=body, headers=headers)
+        assert response.status_code == 200, response.text
+
     def _testdata(self, path: str, **body: Any) -> None:
         response = self._http.post(f"/v2/testdata/{path}", json=body)
         assert response.status_code == 200, response.text

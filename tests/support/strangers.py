@@ -9,7 +9,7 @@ from ksef_tui.ksef import certificates, xades
 from ksef_tui.ksef.api import Access, KsefApi
 from ksef_tui.ksef.crypto import encrypt_invoice, encryption_info, new_session_key
 from ksef_tui.ksef.http import Call, Outcome
-from ksef_tui.ksef.models import FA3
+from ksef_tui.ksef.models import FA3, TokenPair
 from ksef_tui.ksef.public_keys import KEY_ENCRYPTION, KeyRing
 from support.companies import Paper, seal
 from support.ministry import PATIENCE, Ministry
@@ -77,7 +77,15 @@ class Stranger:
             await api.close_online(access, session)
             return item.ksef_number
 
+    async def refresh_token(self) -> str:
+        """A login of its own that lives for days."""
+        async with KsefApi(self._url, _Nobody()) as api:
+            return (await self._tokens(api)).refresh_token.token.reveal_text()
+
     async def _login(self, api: KsefApi) -> Access:
+        return Access(self.nip, (await self._tokens(api)).access_token.token)
+
+    async def _tokens(self, api: KsefApi) -> TokenPair:
         loaded = certificates.load(self._paper.certificate, self._paper.key)
         challenge = await api.challenge(self.nip)
         request = xades.auth_request(challenge.challenge, self.nip)
@@ -87,4 +95,4 @@ class Stranger:
         async with asyncio.timeout(PATIENCE):
             while (await api.auth_status(self.nip, started.reference_number, token)).status.code == 100:
                 await asyncio.sleep(0.01)
-        return Access(self.nip, (await api.redeem(self.nip, token)).access_token.token)
+        return await api.redeem(self.nip, token)
