@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # Which module a command lives in.
 HOMES = {
     "demo": "office", "init": "office", "sandbox": "office", "config": "office", "operator": "office",
-    "client": "clients", "identity": "clients", "auth": "authorisation",
+    "client": "clients", "identity": "clients", "auth": "authorisation", "staff": "staff",
     "invoice": "invoices", "queue": "invoices", "upo": "invoices", "worker": "worker", "vault": "vault",
 }  # fmt: skip
 LONGEST_LINE = 10_000

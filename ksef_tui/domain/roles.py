@@ -55,6 +55,9 @@ class Act(StrEnum):
     VAULT_IMPORT = "vault.import"
     OPERATOR_ADD = "operator.add"
     OPERATOR_DISABLE = "operator.disable"
+    STAFF_SEE = "staff.see"
+    STAFF_GRANT = "staff.grant"
+    STAFF_REVOKE = "staff.revoke"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +76,11 @@ _ADMIN_ONLY = frozenset(
         Act.IDENTITY_REMOVE, Act.SETTING_CHANGE, Act.BACKUP, Act.CLIENT_ARCHIVE, Act.OPERATOR_ADD, Act.OPERATOR_DISABLE,
         Act.IDENTITY_RESUME, Act.CLIENT_SELF_SERVICE,
         Act.VAULT_STATUS, Act.VAULT_PASSPHRASE, Act.VAULT_PROTECT, Act.VAULT_ROTATE, Act.VAULT_EXPORT, Act.VAULT_IMPORT,
-        Act.IDENTITY_RESERVE,
+        Act.IDENTITY_RESERVE, Act.STAFF_GRANT, Act.STAFF_REVOKE,
     }
 )  # fmt: skip
 _OFFICE_ONLY = _ADMIN_ONLY | {
+    Act.STAFF_SEE,
     Act.CLIENT_ADD, Act.IDENTITY_ADD, Act.IDENTITY_TAKEOVER, Act.AUTH_SWITCH, Act.CERTIFICATE_ENROL, Act.CERTIFICATE_REVOKE,
 }  # fmt: skip
 

@@ -14,6 +14,7 @@ import msgspec
 from ksef_tui.ksef.errors import KsefError, Limited, Refused, Unauthorized, Unknown
 
 SAMPLE_BYTES = 8_000
+PESEL = re.compile(r"(?<![0-9A-Za-z-])\d{11}(?![0-9A-Za-z-])")  # eleven digits by themselves: a person's number
 LONGEST_LINE = 1_000  # characters of KSeF's words in one message; all of them are in `details`
 DEFAULT_WAIT = 60.0  # seconds, when a 429 does not say how long
 
@@ -97,6 +98,7 @@ _MASKS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?i)([?&](?:sig|signature|token)=)[^&\s\"'<]+"), r"\1***"),
     (re.compile(r"[\w-]+\|[\w-]+\|[0-9A-Fa-f]{16,}"), "***"),  # KSeF token
     (re.compile(r"[A-Za-z0-9+/=_-]{80,}"), "***"),
+    (PESEL, "***"),
 )
 
 
@@ -178,7 +180,7 @@ def _is_problem(document: dict[str, Any], status: int) -> bool:
 def _line(status: int, codes: tuple[int, ...], sentences: tuple[str, ...]) -> str:
     code = str(codes[0]) if codes else f"HTTP {status}"
     printable = "".join(c if c.isprintable() else " " for c in " ".join(sentences))
-    text = " ".join(printable.split())
+    text = PESEL.sub("***", " ".join(printable.split()))  # it is kept in the journal
     text = text if len(text) <= LONGEST_LINE else text[:LONGEST_LINE] + "…"
     return f"KSeF odmówił ({code}): {text}" if text else f"KSeF odmówił ({code})."
 

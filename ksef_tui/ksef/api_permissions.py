@@ -17,6 +17,7 @@ from ksef_tui.ksef.models import (
     AttachmentStatus,
     ContextLimits,
     Grant,
+    GrantedPerson,
     Model,
     NewToken,
     OperationStatus,
@@ -98,6 +99,25 @@ class PermissionCalls(Calls):
         )
         return (await self._get(replace(order_for(access, op.GRANT_ENTITY), body=body), Accepted)).reference_number
 
+    async def grant_indirect(
+        self, access: Access, person: GrantedPerson, target_nip: str | None, permissions: list[str], description: str
+    ) -> str:
+        """Lets an employee work for one client of this office (None: for all of them); the operation's reference.
+
+        `permissions`: InvoiceWrite, InvoiceRead; `description` 5–256 characters (facts §7.2).
+        """
+        target = {"type": "AllPartners"} if target_nip is None else {"type": "Nip", "value": target_nip}
+        body = encode(
+            {
+                "subjectIdentifier": {"type": person.kind, "value": person.value},
+                "targetIdentifier": target,
+                "permissions": permissions,
+                "description": description,
+                "subjectDetails": _details(person),
+            }
+        )
+        return (await self._get(replace(order_for(access, op.GRANT_INDIRECT), body=body), Accepted)).reference_number
+
     async def operation_status(self, access: Access, reference: str) -> OperationStatus:
         """How an operation on grants stands."""
         return await self._get(order_for(access, op.OPERATION_STATUS, reference), OperationStatus)
@@ -139,3 +159,17 @@ class PermissionCalls(Calls):
             return answer.permissions, answer.has_more
 
         return await self._all_offsets(page)
+
+
+def _details(person: GrantedPerson) -> dict[str, object]:
+    """Who a person is, in one of the three shapes of the API (facts §7.2)."""
+    names: dict[str, object] = {"firstName": person.first_name, "lastName": person.last_name}
+    if person.kind != "Fingerprint":
+        return {"subjectDetailsType": "PersonByIdentifier", "personById": names}
+    if person.identifier is not None:
+        known = {**names, "identifier": {"type": person.identifier.type, "value": person.identifier.value}}
+        return {"subjectDetailsType": "PersonByFingerprintWithIdentifier", "personByFpWithId": known}
+    kind, number, country = person.document or ("", "", "")
+    document = {"type": kind, "number": number, "country": country}
+    unknown = {**names, "birthDate": person.born, "idDocument": document}
+    return {"subjectDetailsType": "PersonByFingerprintWithoutIdentifier", "personByFpNoId": unknown}

@@ -57,6 +57,17 @@ class GrantCode:
     again: bool
 
 
+@dataclass(frozen=True, slots=True)
+class OperationCode:
+    """A status of an operation on rights (facts §7.3). `unsure`: whether it was done, only the list can tell."""
+
+    code: int
+    sentence: str
+    what_to_do: str
+    terminal: bool
+    unsure: bool = False
+
+
 _WAIT = "Czekaj – niczego nie wysyłaj ponownie."
 
 _INVOICE = {
@@ -229,6 +240,45 @@ _GRANT = {
         GrantCode(550, "KSeF anulował nadawanie uprawnień.", "Ponów nadanie.", True, True),
     )
 }
+
+
+_DELEGATE = "Klient musi nadać biuru uprawnienie z prawem do dalszego przekazywania – wyślij mu pismo."
+_OPERATION = {
+    row.code: row
+    for row in (
+        OperationCode(100, "KSeF przyjął polecenie.", "Czekaj.", False),
+        OperationCode(200, "Zrobione.", "Nic.", True),
+        OperationCode(
+            400, "KSeF nie wykonał polecenia.", "Odśwież listę i sprawdź, czy nie jest już tak, jak ma być.", True
+        ),
+        OperationCode(410, "Podane numery nie pasują do siebie.", "Sprawdź PESEL albo NIP osoby i NIP klienta.", True),
+        OperationCode(
+            420,
+            "Zalogowany profil biura nie ma prawa nadawać uprawnień.",
+            "Potrzebne jest CredentialsManage we własnym kontekście biura – autoryzuj biuro jako właściciel.",
+            True,
+        ),
+        OperationCode(430, "Klient nie dał biuru prawa, które można przekazać pracownikowi.", _DELEGATE, True),
+        OperationCode(440, "KSeF nie pozwala na to uprawnienie między tymi podmiotami.", _DELEGATE, True),
+        OperationCode(
+            450,
+            "Tej osobie albo temu rodzajowi numeru nie można nadać uprawnienia.",
+            "Sprawdź numer osoby; pracownik to osoba fizyczna: PESEL, jej NIP albo odcisk certyfikatu.",
+            True,
+        ),
+        OperationCode(500, "Nieznany błąd po stronie KSeF.", "Program sprawdza na liście, co jest.", True, unsure=True),
+        OperationCode(550, "KSeF anulował polecenie.", "Zleć je jeszcze raz.", True),
+    )
+}
+
+
+def operation_code(code: int) -> OperationCode:
+    """What a status of an operation on rights means; of an unknown one only the list can tell what it did."""
+    known = _OPERATION.get(code)
+    if known is not None:
+        return known
+    text = f"KSeF podał nieznany stan polecenia ({code})."
+    return OperationCode(code, text, _unknown_advice(code), code >= 400, unsure=True)
 
 
 def invoice_code(code: int) -> InvoiceCode:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -311,10 +311,11 @@ class InvoiceMetadata(Model, frozen=True, kw_only=True):
 
 
 class PersonDetails(Model, frozen=True, kw_only=True):
-    """The person of a grant."""
+    """The person of a grant. `person_identifier`: of one who is known by a fingerprint."""
 
     first_name: str = ""
     last_name: str = ""
+    person_identifier: Identifier | None = None
 
 
 class EntityDetails(Model, frozen=True, kw_only=True):
@@ -338,6 +339,22 @@ class Grant(Model, frozen=True, kw_only=True):
     target_identifier: Identifier | None = None
     subject_person_details: PersonDetails | None = None
     subject_entity_details: EntityDetails | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GrantedPerson:
+    """A person as a grant names them (facts §7.2): `kind` Pesel, Nip or Fingerprint, names of 2–30 and 2–81 characters.
+
+    Who is known by a fingerprint has an `identifier` (Pesel or Nip), or else a birth date and a document.
+    """
+
+    kind: str
+    value: str = field(repr=False)
+    first_name: str
+    last_name: str
+    identifier: Identifier | None = field(default=None, repr=False)
+    born: str = field(default="", repr=False)  # YYYY-MM-DD
+    document: tuple[str, str, str] | None = field(default=None, repr=False)  # kind, number, country
 
 
 class OperationStatus(Model, frozen=True, kw_only=True):

@@ -73,6 +73,9 @@ PERSONS_GRANTS = Operation(
     "grants.persons", "POST", "/permissions/query/persons/grants", "other", "nadane uprawnienia", True
 )
 GRANT_ENTITY = Operation("grant.entity", "POST", "/permissions/entities/grants", "other", "nadanie uprawnień", False)
+GRANT_INDIRECT = Operation(
+    "grant.indirect", "POST", "/permissions/indirect/grants", "other", "nadanie uprawnień pracownikowi", False
+)
 OPERATION_STATUS = Operation(
     "grant.status", "GET", "/permissions/operations/{reference}", "other", "wynik nadania uprawnień", True
 )

@@ -243,6 +243,24 @@ def revoke(office: Office, operator: Operator, client_id: int) -> None:
     _intend(office, operator, client_id, "revoke", Act.AUTH_REVOKE)
 
 
+def end_logins(office: Office, operator: Operator, owner_id: int) -> tuple[list[int], list[int]]:
+    """The logins made with a person's own certificates end, at KSeF too (F32): the clients for whom that begins now, and
+    those for whom it waits until their invoices are in – only that login may read what became of them (F23)."""
+    ending: list[int] = []
+    later: list[int] = []
+    for row in office.db.rows(
+        "SELECT a.client_id FROM authorization a JOIN identity i ON i.id = a.identity_id WHERE i.operator_id = ?",
+        (owner_id,),
+    ):
+        try:
+            revoke(office, operator, row["client_id"])
+        except Problem:
+            later.append(row["client_id"])
+        else:
+            ending.append(row["client_id"])
+    return ending, later
+
+
 def start(
     office: Office,
     operator: Operator,

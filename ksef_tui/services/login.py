@@ -68,10 +68,10 @@ async def access_for(turn: Turn) -> Access:
 
     Raises NoAccess when the authorisation does not work (any more), KsefError for the weather.
     """
-    if turn.access is not None:
-        return turn.access
     row = authorizations.get(turn.office.db, turn.client_id)
     personal.refuse_to_lend(turn, row)
+    if turn.access is not None:
+        return turn.access
     until = from_text(row["valid_until"]) if row["valid_until"] else None
     days = settings.get_int(turn.office.db, "expiring_days")
     state = effective(AuthState(row["state"]), until, turn.now, days, row["method"])

@@ -7,6 +7,7 @@ import sqlite3
 
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Act, Operator, Role, require
+from ksef_tui.services import authorising
 from ksef_tui.services.clients import id_of
 from ksef_tui.services.office import Office, checked_name
 from ksef_tui.store import offices
@@ -33,8 +34,9 @@ def add(office: Office, operator: Operator, login: str, name: str, role: Role, c
     return new
 
 
-def disable(office: Office, operator: Operator, login: str) -> None:
-    """Shut an operator out. Raises Problem for an unknown login or oneself."""
+def disable(office: Office, operator: Operator, login: str) -> tuple[list[int], list[int]]:
+    """Shut an operator out, and end what was logged in with their own certificates: the clients for whom that begins
+    now, and those for whom it waits until their invoices are in. Raises Problem for an unknown login or oneself."""
     require(operator, Act.OPERATOR_DISABLE, None)
     if login == operator.login:
         raise Problem("oneself", "Nie można odebrać dostępu samemu sobie.")
@@ -43,6 +45,8 @@ def disable(office: Office, operator: Operator, login: str) -> None:
         if not offices.disable_operator(connection, now, login):
             raise Problem("unknown_operator", f"Nie ma operatora {login}.")
         audit(connection, now, operator, Act.OPERATOR_DISABLE, login=login)
+        owner_id = connection.execute("SELECT id FROM operator WHERE login = ?", (login,)).fetchone()[0]
+        return authorising.end_logins(office, operator, owner_id)
 
 
 def listed(office: Office, operator: Operator) -> list[dict[str, str]]:

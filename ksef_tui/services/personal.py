@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import sqlite3
 
+from ksef_tui.domain.authorizations import AuthState
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Operator
 from ksef_tui.services.office import Office
 from ksef_tui.services.turn import Turn
-from ksef_tui.store import offices, switches
+from ksef_tui.services.wire import left_behind
+from ksef_tui.store import authorizations, offices, switches
 from ksef_tui.store.database import Database
+from ksef_tui.store.records import audit
 
 NOBODY = 0  # no operator has this id
 LENT = "To certyfikat innej osoby – podpisywać może nim tylko ona."
@@ -63,6 +66,25 @@ def refuse_without_work(turn: Turn, row: sqlite3.Row) -> None:
         refuse_to_lend(turn, row)
     elif not turn.office.db.value(_OWN_WORK, {"client": turn.client_id, "owner": owner, "subject": row["subject"]}):
         raise Problem("someone_elses", NOT_THEIR_WORK)
+
+
+def end_when_left(turn: Turn) -> None:
+    """The login of a person who has left ends as soon as nothing is on the wire with it (F32, F23)."""
+    row = turn.office.db.row(
+        "SELECT a.state, a.intent FROM authorization a JOIN identity i ON i.id = a.identity_id "
+        "JOIN operator o ON o.id = i.operator_id WHERE a.client_id = ? AND o.disabled_at IS NOT NULL "
+        "AND a.intent = '' AND a.sealed_refresh IS NOT NULL AND a.state NOT IN ('running', 'to_sign')",
+        (turn.client_id,),
+    )
+    if row is None:
+        return
+    behind = left_behind(turn.office, turn.client_id, None)
+    if behind.without_result or behind.without_upo:
+        return
+    with turn.office.db.write() as connection:
+        authorizations.note(connection, turn.now, turn.client_id, AuthState(row["state"]), intent="revoke")
+        audit(connection, turn.now, None, "auth.revoke", client_id=turn.client_id, why="operator_left")
+    turn.come_back(0)
 
 
 def may_close(turn: Turn, session: sqlite3.Row) -> bool:

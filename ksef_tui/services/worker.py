@@ -28,9 +28,12 @@ from ksef_tui.services import (
     lineage,
     login,
     originals,
+    personal,
     probing,
     receipts,
     sending,
+    staff,
+    staff_orders,
     standing_identities,
     switch_over,
     tracking,
@@ -60,6 +63,7 @@ UNION SELECT client_id FROM session WHERE state NOT IN ('finished', 'lost')
 UNION SELECT client_id FROM identity_switch
 UNION SELECT id FROM client WHERE office = 1 AND EXISTS (SELECT 1 FROM identity WHERE suspected_at IS NOT NULL AND removed_at IS NULL)
 UNION SELECT client_id FROM client_session WHERE end_at <= :now OR refresh_until <= :now
+UNION SELECT client_id FROM staff_order WHERE state IN ('wanted', 'sent', 'unknown')
 """
 
 
@@ -140,7 +144,12 @@ class Worker:
         """Clients that another process changed are looked at now."""
         from ksef_tui.services.views import newest_seq
 
-        for table, column in (("invoice", "client_id"), ("authorization", "client_id"), ("client", "id")):
+        for table, column in (
+            ("invoice", "client_id"),
+            ("authorization", "client_id"),
+            ("client", "id"),
+            ("staff_order", "client_id"),
+        ):
             for row in self.office.db.rows(f"SELECT DISTINCT {column} FROM {table} WHERE change_seq > ?", (self._seq,)):  # noqa: S608
                 self.clients.setdefault(row[0], Client()).next_at = 0.0
         for row in authorizations.with_intent(self.office.db):  # a person waits for it: now, whatever failed before
@@ -168,6 +177,8 @@ class Worker:
                 client = self.clients.setdefault(row[0], Client())
                 client.next_at = now if client.next_at is None else min(client.next_at, now)
             self._want_probe(now)
+            if staff_orders.due_for_reading(self.office):
+                self.clients.setdefault(staff.own_client(self.office), Client()).next_at = now
         free = settings.get_int(self.office.db, "parallel_clients") - len(self.running)
         due = [
             (client.next_at, client_id)
@@ -325,6 +336,7 @@ async def _steps(turn: Turn) -> None:
     for step in (
         enrolment.go_on,
         lineage.revoke,
+        staff_orders.carry_on,
         tracking.follow,
         originals.settle,
         sending.dispatch,
@@ -339,6 +351,7 @@ async def _steps(turn: Turn) -> None:
             refused = refused or error
     _come_back_for_recall(turn)
     switch_over.settled(turn)
+    personal.end_when_left(turn)
     if refused is not None:
         raise refused
 
@@ -502,6 +515,8 @@ def anything_moves(office: Office) -> bool:
     if bulk.is_open(office):
         return True
     if lineage.moves(office):
+        return True
+    if staff_orders.move_on(office):
         return True
     if any(switch_over.can_move(office, client_id, now) for client_id in switches.client_ids(office.db)):
         return True

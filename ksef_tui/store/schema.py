@@ -458,6 +458,60 @@ _GRANTS_SEEN = [
     ) STRICT""",
 ]
 
+# Employees of the office: who they are, what KSeF listed last (given to them, received from clients), and what was asked
+# to be given or taken back, with how far it has come. An empty `target_nip` means all clients.
+_STAFF = [
+    """CREATE TABLE staff_person (
+        id INTEGER PRIMARY KEY,
+        subject_type TEXT NOT NULL CHECK (subject_type IN ('Pesel', 'Nip', 'Fingerprint')),
+        subject_value TEXT NOT NULL,
+        first_name TEXT NOT NULL,
+        last_name TEXT NOT NULL,
+        details TEXT NOT NULL DEFAULT '{}',
+        dismissed_at TEXT,
+        dismissed_by INTEGER REFERENCES operator(id),
+        UNIQUE (subject_type, subject_value)
+    ) STRICT""",
+    """CREATE TABLE staff_grant (
+        id TEXT PRIMARY KEY,
+        person_id INTEGER NOT NULL REFERENCES staff_person(id),
+        target_nip TEXT NOT NULL,
+        scope TEXT NOT NULL,
+        active INTEGER NOT NULL,
+        started_at TEXT
+    ) STRICT""",
+    "CREATE INDEX staff_grant_person ON staff_grant (person_id)",
+    """CREATE TABLE staff_received (
+        nip TEXT NOT NULL,
+        scope TEXT NOT NULL,
+        can_delegate INTEGER NOT NULL,
+        gone_at TEXT,
+        PRIMARY KEY (nip, scope)
+    ) STRICT, WITHOUT ROWID""",
+    "CREATE TABLE staff_read (id INTEGER PRIMARY KEY CHECK (id = 1), read_at TEXT NOT NULL, empty INTEGER NOT NULL) STRICT",
+    """CREATE TABLE staff_order (
+        id INTEGER PRIMARY KEY,
+        client_id INTEGER NOT NULL REFERENCES client(id),
+        act TEXT NOT NULL CHECK (act IN ('grant', 'revoke', 'read')),
+        person_id INTEGER REFERENCES staff_person(id),
+        target_nip TEXT NOT NULL DEFAULT '',
+        scopes TEXT NOT NULL DEFAULT '[]',
+        grant_id TEXT NOT NULL DEFAULT '',
+        state TEXT NOT NULL CHECK (state IN ('wanted', 'sent', 'unknown', 'done', 'failed')),
+        reference TEXT NOT NULL DEFAULT '',
+        reason_code TEXT NOT NULL DEFAULT '',
+        reason TEXT NOT NULL DEFAULT '',
+        asked_by INTEGER NOT NULL REFERENCES operator(id),
+        asked_at TEXT NOT NULL,
+        sent_at TEXT,
+        changed_at TEXT NOT NULL,
+        change_seq INTEGER NOT NULL DEFAULT 0
+    ) STRICT""",
+    "CREATE INDEX staff_order_pending ON staff_order (client_id) WHERE state IN ('wanted', 'sent', 'unknown')",
+    "CREATE INDEX staff_order_change ON staff_order (change_seq)",
+    *_feed("staff_order"),
+]
+
 # (name, statements), in order; the number of a step is its place, counted from 1.
 STEPS: list[tuple[str, list[str]]] = [
     ("office", [*_OFFICE, *_feed("client"), *_feed("authorization")]),
@@ -472,4 +526,5 @@ STEPS: list[tuple[str, list[str]]] = [
     ("endings", _ENDINGS),
     ("grants_seen", _GRANTS_SEEN),
     ("onboarding", _ONBOARDING),
+    ("staff", _STAFF),
 ]

@@ -45,6 +45,9 @@ vault.export       a - -
 vault.import       a - -
 operator.add       a - -
 operator.disable   a - -
+staff.see          a k -
+staff.grant        a - -
+staff.revoke       a - -
 """
 ROWS = [line.split() for line in TABLE.strip().splitlines()]
 
