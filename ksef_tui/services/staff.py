@@ -154,8 +154,6 @@ def dismiss(office: Office, operator: Operator, person_id: int) -> Dismissal:
         orders = take_back(office, connection, operator, staff.grants(office.db, person_id))
         orders.append(staff.insert_order(connection, now, operator.id, "read"))
         audit(connection, now, operator, "staff.dismiss", person=person_id, orders=len(orders) - 1)
-        for found in mine:
-            offices.remove_identity(connection, now, found["id"])
         ending: list[int] = []
         later: list[int] = []
         shut_out: list[str] = []
@@ -164,6 +162,11 @@ def dismiss(office: Office, operator: Operator, person_id: int) -> Dismissal:
             now_ending, for_later = operators.disable(office, operator, login)
             ending += now_ending
             later += for_later
+        for found in mine:
+            if later:  # that login follows what is on the wire to its end, and never signs again
+                offices.destroy_key(connection, found["id"])
+            else:
+                offices.remove_identity(connection, now, found["id"])
     return Dismissal(tuple(orders), tuple(shut_out), tuple(ending), tuple(later))
 
 

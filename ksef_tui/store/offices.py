@@ -169,6 +169,11 @@ def belongs_to_another(db: Database, subject_type: str, subject_value: str, oper
     )
 
 
+def destroy_key(connection: sqlite3.Connection, identity_id: int) -> None:
+    """Nothing is ever signed with this identity again; the logins made with it are another matter."""
+    connection.execute("UPDATE identity SET sealed_key = x'' WHERE id = ?", (identity_id,))
+
+
 def remove_identity(connection: sqlite3.Connection, now: datetime, identity_id: int) -> None:
     """Take an identity out of use; its sealed key is destroyed."""
     connection.execute("UPDATE identity SET removed_at = ?, sealed_key = x'' WHERE id = ?", (to_text(now), identity_id))
