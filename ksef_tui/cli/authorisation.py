@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
+from ksef_tui.cli.onboarding import auth_onboard
 from ksef_tui.cli.runs import run_over_many
 from ksef_tui.cli.shared import (
     FILE,
@@ -27,8 +29,10 @@ from ksef_tui.cli.shared import (
     write_file,
 )
 from ksef_tui.cli.switching import auth_switch, auth_tokens
+from ksef_tui.domain.problems import Problem
 
 auth = group("auth", "Autoryzacja klientów w KSeF.")
+auth.add_command(auth_onboard)
 auth.add_command(auth_switch)
 auth.add_command(auth_tokens)
 
@@ -36,6 +40,7 @@ auth.add_command(auth_tokens)
 everyone_option = click.option("--all", "everyone", is_flag=True, help="wszyscy klienci")
 mine_option = click.option("--mine", is_flag=True, help="tylko moi klienci")
 LOGIN_PATIENCE = 330.0
+LOGOUT_PATIENCE = 20.0
 
 
 @auth.command("start")
@@ -81,12 +86,12 @@ def auth_start(
     else:
         authorising.start_external(office, operator, client_id)
         if external is not None and not no_wait:
-            _export(context, client_id, external, as_json)
+            export_request(context, client_id, external, as_json)
             return
     end_with_status(context, [client_id], no_wait, as_json)
 
 
-def _export(context: Context, client_id: int, to: Path, as_json: bool) -> None:
+def export_request(context: Context, client_id: int, to: Path, as_json: bool) -> None:
     """Wait for the request, write it, and say until when it can be signed; on stdout then the document alone."""
     from ksef_tui.services import contract, external, worker
 
@@ -136,11 +141,14 @@ def auth_submit(context: Context, nip: str, file: Path, no_wait: bool, as_json: 
 @json_option
 @click.pass_obj
 def auth_cancel(context: Context, nip: str, as_json: bool) -> None:
-    """Przerywa autoryzację, która trwa albo czeka na podpis."""
-    from ksef_tui.services import authorising, clients, contract
+    """Przerywa autoryzację, która trwa, czeka na podpis albo stanęła w połowie wizyty klienta."""
+    from ksef_tui.services import authorising, clients, contract, worker
 
     office, operator = context.office, context.operator
-    authorising.cancel(office, operator, clients.id_of(office, nip))
+    client_id = clients.id_of(office, nip)
+    authorising.cancel(office, operator, client_id)
+    with suppress(Problem):  # a client's own login that is left is ended; the worker tries again
+        asyncio.run(worker.carry_out(office, client_id, patience=LOGOUT_PATIENCE))
     show_one(contract.authorization(office, operator, nip), as_json, client_line)
 
 

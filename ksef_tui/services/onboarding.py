@@ -49,6 +49,18 @@ def profiles(office: Office, operator: Operator) -> list[sqlite3.Row]:
     return [row for row in offices.identities(office.db) if _unfit(office, row) is None]
 
 
+def usual_profile(office: Office, operator: Operator, client_id: int) -> int:
+    """The profile of an earlier visit of this client, or the only one that will do. Raises Problem("which_identity")."""
+    require(operator, Act.AUTH_START, client_id)
+    fit = profiles(office, operator)
+    visit = onboardings.get(office.db, client_id)
+    known = [row["id"] for row in fit if visit is not None and row["id"] == visit["identity_id"]]
+    if known or len(fit) == 1:
+        return int(known[0] if known else fit[0]["id"])
+    which = f"Podaj, który: {', '.join(row['label'] for row in fit)}." if fit else "Dodaj profil na NIP biura."
+    raise Problem("which_identity", f"Nie wiadomo, którym profilem biuro będzie pracować. {which}")
+
+
 def start(office: Office, operator: Operator, client_id: int, identity_id: int) -> None:
     """Ask for a request that the client signs now; the rest goes by itself once `authorising.submit` has the signed file.
 
@@ -84,6 +96,8 @@ def resume(office: Office, operator: Operator, client_id: int) -> None:
     """
     require(operator, Act.AUTH_START, client_id)
     visit, row = onboardings.get(office.db, client_id), authorizations.get(office.db, client_id)
+    if visit is not None and visit["step"] == OnboardingStep.END and onboardings.session(office.db, visit["session"]):
+        return  # all that is left is the end of the client's own login, which goes by itself
     if visit is None or visit["step"] == OnboardingStep.END:
         raise Problem("nothing_to_resume", "Ten klient nie ma zaczętego łączenia z podpisem klienta.")
     if row["state"] == AuthState.TO_SIGN:

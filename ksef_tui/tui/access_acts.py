@@ -24,6 +24,7 @@ from ksef_tui.tui.dialogs.pick import Pick
 from ksef_tui.tui.external_acts import ExternalActs
 from ksef_tui.tui.files import read_small
 from ksef_tui.tui.letter_acts import LetterActs
+from ksef_tui.tui.onboarding_acts import RESUME, VISIT, OnboardingActs
 from ksef_tui.tui.present import Line, clean, fit
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class AccessActs:
         self._screen = screen
         self._app = app
         self._external = ExternalActs(screen, app)
+        self._onboarding = OnboardingActs(screen, app, self._external)
         self.flows: dict[str, Flow] = {
             **self._external.flows,
             **LetterActs(screen, app).flows,
@@ -65,10 +67,13 @@ class AccessActs:
         assert client is not None
         found = await desk.read(lambda: client_views.identities(desk.office, desk.operator, client.id))
         found.sort(key=lambda one: one.valid_to <= desk.now())  # what still works first: the cursor stands there
-        choices = [Choice(f"identity:{one.id}", self._identity_line(one)) for one in found]
+        view = await desk.read(lambda: client_views.authorization(desk.office, desk.operator, client.id))
+        choices = self._onboarding.resumed(view.visit)
+        choices += [Choice(f"identity:{one.id}", self._identity_line(one)) for one in found]
         if not found:
             why = "Nie ma jeszcze profilu biura: dodaj go klawiszem d."
             choices.append(Choice("identity:", (("profil biura", "strong"),), why))
+        choices.append(self._onboarding.offered(client))
         signature: Line = (
             (fit("podpis zewnętrzny", 19), "text"),
             ("wyjątek: żądanie podpisane poza programem", "dim"),
@@ -80,6 +85,10 @@ class AccessActs:
         chosen = await self._app.push_screen_wait(Pick("Autoryzacja – wybierz sposób", choices, intro=intro))
         if chosen == "token":
             await self._authorise_by_token(client.id, client.name)
+        elif chosen == VISIT:
+            await self._onboarding.begin(client)
+        elif chosen == RESUME:
+            await self._onboarding.resume(client)
         elif chosen == "external":
             await self._external.begin(client.id)
         elif chosen is not None:

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len
 
 from ksef_tui.domain.actions import ACTIONS, BY_ID, FOOTERS, SCOPE_TITLES
-from ksef_tui.domain.authorizations import AUTH_BADGES, METHOD_LABELS, STEP_LABELS, AuthState, seconds_to_sign
+from ksef_tui.domain.authorizations import (
+    AUTH_BADGES,
+    CAN_SEND,
+    METHOD_LABELS,
+    STEP_LABELS,
+    AuthState,
+    seconds_to_sign,
+)
 from ksef_tui.domain.invoices import INVOICE_BADGES, INVOICE_MOVES, InvoiceState, UpoState
 from ksef_tui.domain.situations import Pane, Situation
 from ksef_tui.domain.text import count_of
@@ -128,9 +135,11 @@ def authorization(
     way: list[Span] = [("  ", "text"), (method, "strong")]
     if view.identity_line:
         way.append((f"  {clean(view.identity_line)}", "dim"))
+    if view.visit is not None and view.visit.is_shown and view.status not in CAN_SEND:
+        way = [("  klient podpisuje", "strong"), (f"  potem profil biura: {clean(view.visit.identity)}", "dim")]
     blocks: list[list[Line]] = [[cut(way, width)]]
     if view.steps and (height > 6 or any(step.state != "pending" for step in view.steps)):
-        blocks.append([cut((("  ", "text"), *_steps(look, view, now)), width)])
+        blocks.append(_steps(look, view, now, width))
     said: list[Line] = (
         [(("  ", "text"), (line, "text")) for line in wrap(view.sentence, inner)] if view.sentence else []
     )
@@ -160,21 +169,29 @@ def authorization(
     return lines
 
 
-def _steps(look: Look, view: AuthorizationView, now: datetime) -> list[Span]:
+def _steps(look: Look, view: AuthorizationView, now: datetime, width: int) -> list[Line]:
+    """The chain of steps, in as many lines as it takes."""
     signs = {"done": ("✔", "good"), "running": ("◌", "busy"), "failed": ("✖", "bad")}
     signs["waiting"] = (look.glyph(AUTH_BADGES[AuthState.TO_SIGN]), "wait")
-    spans: list[Span] = []
-    for step in view.steps:
-        if spans:
-            spans.append((" ──▸ ", "dim"))
+    lines: list[list[Span]] = [[("  ", "text")]]
+    for number, step in enumerate(view.steps):
         sign, tone = signs.get(step.state, ("○", "quiet"))
-        spans.append((f"{sign} {STEP_LABELS[step.step]}", tone))
+        spans: list[Span] = [(f"{sign} {STEP_LABELS[step.step]}", tone)]
         if step.state == "waiting":
             left = seconds_to_sign(view.sign_until, now)
             spans.append((f" {left // 60}:{left % 60:02d}" if left else " po czasie", "wait"))
         if step.detail:
             spans.append((f" {clean(step.detail)}", "dim"))
-    return spans
+        if number:
+            lines[-1].append((" ──▸ ", "dim"))
+        if len(lines[-1]) > 2 and _cells(lines[-1]) + _cells(spans) + 4 > width:  # and room for the next arrow
+            lines.append([("  ", "text")])
+        lines[-1] += spans
+    return [cut(line, width) for line in lines]
+
+
+def _cells(spans: Iterable[Span]) -> int:
+    return sum(cell_len(text) for text, _ in spans)
 
 
 def _more(view: AuthorizationView, width: int) -> list[Line]:

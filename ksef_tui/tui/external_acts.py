@@ -52,6 +52,14 @@ class ExternalActs:
         await desk.act(lambda: authorising.start_external(desk.office, desk.operator, client_id))
         self._app.do(self._offer(client_id), "request")
 
+    async def begin_visit(self, client_id: int, identity_id: int) -> None:
+        """The same for a client that signs at the desk; then the office works with that profile."""
+        from ksef_tui.services import onboarding  # late: it calls KSeF, the screen does not
+
+        desk = self.desk
+        await desk.act(lambda: onboarding.start(desk.office, desk.operator, client_id, identity_id))
+        self._app.do(self._offer(client_id), "request")
+
     async def _offer(self, client_id: int) -> None:
         desk, screen = self.desk, self._screen
         while True:
@@ -72,11 +80,14 @@ class ExternalActs:
         """Save the request; one whose time is over is made anew first."""
         client, desk = situation.client, self.desk
         assert client is not None
+        view = await desk.read(lambda: client_views.authorization(desk.office, desk.operator, client.id))
         if client.request_over:
-            await self.begin(client.id)
+            if view.visit is not None:
+                await self.begin_visit(client.id, view.visit.identity_id)
+            else:
+                await self.begin(client.id)
             return
         asked = await desk.read(lambda: external.request(desk.office, desk.operator, client.id))
-        view = await desk.read(lambda: client_views.authorization(desk.office, desk.operator, client.id))
         saver = Saver(f"ksef-{view.nip}-do-podpisu.xml")
         saved: list[Path] = []
 

@@ -387,7 +387,7 @@ async def test_a_token_is_typed_unseen_and_a_refusal_stays_in_the_form(ids: dict
         await on_client(app, pilot, ids["wrzos"])
         await pilot.press("a")
         await asked(app, pilot, Pick)
-        await pilot.press("down", "down", "enter")
+        await pilot.press("down", "down", "down", "enter")
         await asked(app, pilot, Form)
         await pilot.press(*"tajny", "enter")
         await expect(pilot, lambda: "Brak klucza biura" in text_of(app))
