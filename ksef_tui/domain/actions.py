@@ -141,6 +141,27 @@ ACTIONS: tuple[Action, ...] = (
         applies=why.end,
     ),
     Action(
+        "auth.switch",
+        "g",
+        "g",
+        "Zmień profil",
+        "Z tokenu (albo innego profilu) na profil biura: klient, zaznaczeni albo wszyscy z tokenem. Gdy nic nie jest w drodze.",
+        C,
+        Danger.ASK,
+        act=Act.AUTH_SWITCH,
+        applies=why.switch,
+    ),
+    Action(
+        "identity.takeover",
+        "j",
+        "j",
+        "Profil rezerwowy",
+        "Przejmuje klientów profilu, który stanął. Gdy wszystkie działają: wybór profilu rezerwowego.",
+        P,
+        Danger.ASK,
+        act=Act.IDENTITY_TAKEOVER,
+    ),
+    Action(
         "invoice.import",
         "i",
         "i",
@@ -305,6 +326,7 @@ FOOTERS: dict[Pane, tuple[str, ...]] = {
         "search",
         "palette",
         "client.letter",
+        "auth.switch",
     ),
     Pane.QUEUE: (
         "invoice.approve",
@@ -336,6 +358,8 @@ FOOTERS: dict[Pane, tuple[str, ...]] = {
         "auth.export",
         "auth.submit",
         "client.end",
+        "auth.switch",
+        "identity.takeover",
     ),
 }
 

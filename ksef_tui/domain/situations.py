@@ -48,6 +48,7 @@ class ClientFacts:
     office: bool = False  # the office's own company
     request_over: bool = False  # the ten minutes to sign are over
     visit: bool = False  # a visit of the client (`domain.onboarding`) stopped half way
+    switching: bool = False  # another identity is to come when the queue has settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +148,15 @@ def cancel(situation: Situation) -> str | None:
     client = situation.client
     if client is None:
         return needs_client(situation)
-    if client.visit or client.status in (AuthState.RUNNING, AuthState.TO_SIGN):
+    if client.visit or client.switching or client.status in (AuthState.RUNNING, AuthState.TO_SIGN):
         return None
     return "Żadne łączenie nie trwa."
+
+
+def switch(situation: Situation) -> str | None:
+    if situation.client is not None and situation.client.status is AuthState.RUNNING:
+        return "Łączenie już trwa."
+    return None
 
 
 def revoke(situation: Situation) -> str | None:

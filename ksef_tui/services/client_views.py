@@ -135,6 +135,7 @@ def _client_row(office: Office, row: sqlite3.Row, now: datetime) -> ClientRow:
         stuck=_stuck(row, state),
         moving=row["moving"],
         paused=bool(row["paused"]),
+        switching=row["switch_phase"] == "waiting",
         sign_until=from_text(row["sign_until"]) if row["sign_until"] else None,
         visit=_stopped(row),
     )
@@ -224,7 +225,12 @@ def authorization(office: Office, operator: Operator, client_id: int) -> Authori
         actions=(
             ("auth.start", "auth.cancel")
             if _stopped(row)
-            else _next_actions(state, row["reason_code"], switching=row["switch_phase"] == "waiting")
+            else _next_actions(
+                state,
+                row["reason_code"],
+                switching=row["switch_phase"] == "waiting",
+                token=row["method"] == AuthMethod.TOKEN,
+            )
         ),
         sign_until=from_text(row["sign_until"]) if row["sign_until"] else None,
         ended_at=from_text(row["ended_at"]) if row["ended_at"] else None,
@@ -389,7 +395,9 @@ def _ended(row: sqlite3.Row) -> tuple[str, str]:
     )
 
 
-def _next_actions(state: AuthState, reason_code: str, *, switching: bool = False) -> tuple[str, ...]:
+def _next_actions(
+    state: AuthState, reason_code: str, *, switching: bool = False, token: bool = False
+) -> tuple[str, ...]:
     if switching and state is not AuthState.RUNNING:
         return ("auth.cancel", "auth.switch", "auth.check")
     if state is AuthState.RUNNING:
@@ -401,11 +409,14 @@ def _next_actions(state: AuthState, reason_code: str, *, switching: bool = False
     if state is AuthState.EXPIRED:
         return ("auth.start", "identity.add")
     if state in (AuthState.ACTIVE, AuthState.EXPIRING):
-        return ("auth.check", "auth.start", "auth.revoke")
+        standing = ("auth.check", "auth.start", "auth.revoke")
+        if reason_code == "415":  # the office's profile was refused, what there was before works
+            return ("client.letter", "auth.switch", *standing)
+        return ("auth.switch", *standing) if token else standing
     if state is AuthState.ENDED:
         return ("auth.check", "client.letter", "client.end")
     if state is AuthState.BLOCKED and reason_code == STOPPED:  # it is the profile that is blocked, not the client
-        return ("auth.start",)
+        return ("identity.takeover", "auth.switch", "auth.start")
     if state is AuthState.BLOCKED:  # another login does not lift a block
         return ("auth.check",)
     if state in (AuthState.NO_PERMISSION, AuthState.READ_ONLY):

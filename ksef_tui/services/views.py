@@ -40,6 +40,7 @@ class ClientRow:
     stuck: int  # invoices that stand until a person acts, or approved without a working authorisation
     moving: int  # approved, sending, unknown, processing
     paused: bool
+    switching: bool = False  # waits for the queue to settle before its identity changes
     sign_until: datetime | None = None  # until when the request to sign can be handed in; UTC
     visit: bool = False  # a visit of the client stopped half way (`services.onboarding`)
 

@@ -95,13 +95,17 @@ class AuthorizationPane(Pane):
         waiting, moving, office = (known.waiting, known.moving, known.office) if known is not None else (0, 0, False)
         over = _is_over(view.status, view.sign_until, self.desk.now())
         stopped = view.visit is not None and "auth.cancel" in view.actions
-        return ClientFacts(view.client_id, view.name, view.status, waiting, moving, office, over, stopped)
+        return ClientFacts(
+            view.client_id, view.name, view.status, waiting, moving, office, over, stopped, bool(view.switching_to)
+        )
 
 
 def facts_of(row: ClientRow, now: datetime) -> ClientFacts:
     """What decides about the keys on a client's row."""
     over = _is_over(row.status, row.sign_until, now)
-    return ClientFacts(row.id, row.name, row.status, row.waiting, row.moving, row.office, over, row.visit)
+    return ClientFacts(
+        row.id, row.name, row.status, row.waiting, row.moving, row.office, over, row.visit, row.switching
+    )
 
 
 def _is_over(status: AuthState, sign_until: datetime | None, now: datetime) -> bool:

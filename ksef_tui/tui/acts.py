@@ -25,6 +25,7 @@ from ksef_tui.tui.dialogs.choices import Choice
 from ksef_tui.tui.dialogs.details import Details, Reader
 from ksef_tui.tui.dialogs.pick import Pick, Search, matching
 from ksef_tui.tui.present import Line, clean, fit
+from ksef_tui.tui.switch_acts import SwitchActs
 
 if TYPE_CHECKING:
     from ksef_tui.tui.app import KsefTui
@@ -69,6 +70,7 @@ class Acts:
             "help": self._help,
             "exercise.troubles": self._troubles,
             **AccessActs(screen, app).flows,
+            **SwitchActs(screen, app).flows,
         }
 
     @property

@@ -39,7 +39,9 @@ def test_the_table_for_the_readme_names_every_action() -> None:
 
 def test_what_the_authorisation_pane_offers_is_an_action() -> None:
     for state in AuthState:
-        assert all(action_id in BY_ID for action_id in _next_actions(state))
+        for reason_code in ("", "415", "identity_stopped"):
+            assert all(action_id in BY_ID for action_id in _next_actions(state, reason_code, token=True))
+        assert all(action_id in BY_ID for action_id in _next_actions(state, "", switching=True))
 
 
 @pytest.mark.parametrize("move", ["approve", "recall", "hold", "release", "withdraw", "retry"])
