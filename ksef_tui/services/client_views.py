@@ -150,7 +150,7 @@ def badge_word(row: sqlite3.Row, state: AuthState, now: datetime) -> str:
     """The badge in words: what ends and when, what is missing since when."""
     until = warsaw(from_text(row["valid_until"])).strftime("%d.%m") if row["valid_until"] else ""
     if row["switch_phase"] == "waiting" and state is not AuthState.RUNNING:
-        return "na profil biura" + (f": {row['on_wire']} w drodze" if row["on_wire"] else "")
+        return "na profil" + (f": {row['on_wire']} w drodze" if row["on_wire"] else "")
     if state is AuthState.ACTIVE:
         return "gotowy" + _letters(row)
     if state in (AuthState.EXPIRING, AuthState.EXPIRED):

@@ -88,10 +88,7 @@ async def test_f23_the_queue_settles_first_with_the_old_login_and_nothing_new_le
     view = client_views.authorization(house.office, house.admin, client.id)
     assert "1 faktura w drodze" in view.sentence
     assert "auth.cancel" in view.actions
-    assert (
-        client_views.client_rows(house.office, house.admin, [client.id])[client.id].word
-        == "na profil biura: 1 w drodze"
-    )
+    assert client_views.client_rows(house.office, house.admin, [client.id])[client.id].word == "na profil: 1 w drodze"
     looks = len(house.calls("session.invoice"))
     await house.work_until(lambda: len(house.calls("session.invoice")) > looks + 1)
     assert (house.auth(client)["method"], house.states([first, second])) == ("token", ["processing", "approved"])
