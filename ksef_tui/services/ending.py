@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ksef_tui.domain.authorizations import AuthMethod, AuthState, may_become
-from ksef_tui.domain.invoices import ON_THE_WIRE, InvoiceState
+from ksef_tui.domain.invoices import InvoiceState
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Act, Operator, require
 from ksef_tui.domain.secret import Secret
@@ -26,6 +26,7 @@ from ksef_tui.services.office import Office
 from ksef_tui.services.one_login import log_in
 from ksef_tui.services.turn import Turn
 from ksef_tui.services.verdicts import NO_PERMISSIONS, Proof, opened, seal
+from ksef_tui.services.wire import left_behind
 from ksef_tui.store import authorizations, endings, invoices, offices, onboardings, signature_requests, switches
 from ksef_tui.store.records import audit
 
@@ -69,13 +70,13 @@ def end(office: Office, operator: Operator, client_id: int) -> EndPreview:
                     connection, now, invoice_id, "hold", state, InvoiceState.HELD, operator_id=operator.id,
                     reason_code="ended", reason="wstrzymana: obsługa klienta zakończona", send_after=None,
                 )  # fmt: skip
-        kept = {"sealed_refresh": row["sealed_refresh"], "refresh_until": row["refresh_until"]}
+        forgotten = {name: FORGET[name] for name in FORGET if name not in ("sealed_refresh", "refresh_until")}
         authorizations.move(
             connection, now, client_id, "end", old, AuthState.ENDED, operator_id=operator.id,
             intent="revoke" if row["sealed_refresh"] is not None else "",
             method=was["method"], identity_id=was["identity_id"], sealed_token=None, step="", step_failed=0,
             reason_code="", reason="", rights="[]", can_delegate=0, checked_at=None, valid_until=None,
-            **{**FORGET, "subject": was["subject"], **kept},
+            **{**forgotten, "subject": was["subject"]},
         )  # fmt: skip
         signature_requests.delete(connection, client_id)
         switches.delete(connection, client_id)
@@ -141,20 +142,19 @@ def _preview(office: Office, client_id: int, row: sqlite3.Row) -> EndPreview:
     switch = switches.get(office.db, client_id)
     if switch is not None and switch["phase"] != "waiting":
         raise Problem("runs_already", "Trwa zmiana profilu tego klienta – spróbuj za chwilę.")
-    moving = _numbers(office, client_id, f"state IN ({', '.join(repr(s.value) for s in sorted(ON_THE_WIRE))})")
-    receipts = _numbers(office, client_id, "state = 'accepted' AND upo IN ('none', 'late')")
+    behind = left_behind(office, client_id, None)
     if state is not AuthState.NO_PERMISSION:  # who has taken the rights back lets nobody learn anything any more
-        _refuse(moving, "on_the_wire", "Nie można teraz zakończyć obsługi, w KSeF są jeszcze")
+        _refuse(behind.without_result, "on_the_wire", "Nie można teraz zakończyć obsługi, w KSeF są jeszcze")
         _refuse(
-            receipts, "receipts_missing", "Najpierw program pobierze UPO, potem już nie będzie mógł; czekają na nie"
+            behind.without_upo,
+            "receipts_missing",
+            "Najpierw program pobierze UPO, potem już nie będzie mógł; czekają na nie",
         )
-    held = _numbers(office, client_id, "state IN ('waiting', 'approved')")
-    return EndPreview(client["name"], client["nip"], held, (*moving, *receipts))
-
-
-def _numbers(office: Office, client_id: int, where: str) -> tuple[str, ...]:
-    rows = office.db.rows(f"SELECT number FROM invoice WHERE client_id = ? AND {where} ORDER BY id", (client_id,))  # noqa: S608
-    return tuple(row["number"] for row in rows)
+    rows = office.db.rows(
+        "SELECT number FROM invoice WHERE client_id = ? AND state IN ('waiting', 'approved') ORDER BY id", (client_id,)
+    )
+    held = tuple(row["number"] for row in rows)
+    return EndPreview(client["name"], client["nip"], held, (*behind.without_result, *behind.without_upo))
 
 
 def _refuse(numbers: tuple[str, ...], code: str, sentence: str) -> None:

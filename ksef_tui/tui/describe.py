@@ -393,7 +393,7 @@ def help_lines(look: Look, situation: Situation, width: int) -> list[Line]:
                     ((fit(f"  {key}", 10), "key" if why is None else "quiet"), (fit(label, 19), "text"), (piece, "dim"))
                 )
         lines.append(())
-    lines.append((("Na listach: strzałki, PgUp, PgDn, Home, End (także j, k).", "dim"),))
+    lines.append((("Na listach: strzałki, PgUp, PgDn, Home, End.", "dim"),))
     lines += [(), (("Stan faktury", "strong"),)]
     lines += [
         _sign(look.glyph(badge), badge.label, badge.tone, INVOICE_MEANING[state], width)
