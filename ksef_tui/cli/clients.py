@@ -243,6 +243,7 @@ def identity_add(
     certificate_bytes, key_bytes = read_file(main_file), read_file(key_file) if key_file else None
     office, operator = context.office, context.operator
     client_id = clients.id_of(office, nip) if nip else None
+    identities.free_label(office, label)
     try:
         found = identities.inspect(office, operator, certificate_bytes, key_bytes, password, client_id=client_id)
     except Problem as problem:

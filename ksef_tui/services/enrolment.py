@@ -35,7 +35,7 @@ from ksef_tui.store.records import audit
 
 AGAIN = 2.0  # seconds until the next attempt when KSeF did not answer
 SETTLED_AFTER = timedelta(seconds=15)  # what KSeF took is counted in its limits by then
-LOOKED_FOR = timedelta(minutes=30)  # how long an order is looked for that may have arrived
+LOOKED_FOR = timedelta(hours=24)  # how long an order is looked for that may have arrived
 COLLECTED_WITHIN = timedelta(hours=1)
 NO_LOGIN = "Biuro nie jest zalogowane tam, gdzie zamawia certyfikat – zaloguj je i wróć do zamówienia."
 
@@ -67,8 +67,10 @@ async def go_on(turn: Turn) -> None:
         except Refused as refused:
             code = str(refused.code or refused.reason_code or refused.status)
             _fail(turn, row["id"], code, certificate_refusal(refused.code) or refused.message)
-        except (Problem, _Failed) as problem:
-            _fail(turn, row["id"], problem.code, problem.message)
+        except _Failed as failed:
+            _fail(turn, row["id"], failed.code, failed.message)
+        except Problem as problem:
+            _troubled(turn, row["id"], problem)
 
 
 async def _as_far_as_it_goes(turn: Turn, enrolment_id: int) -> None:
@@ -128,6 +130,17 @@ def _fail(turn: Turn, enrolment_id: int, code: str, message: str) -> None:
                 label=row["label"],
                 code=code,
             )
+
+
+def _troubled(turn: Turn, enrolment_id: int, problem: Problem) -> None:
+    """Trouble of ours: what KSeF does not have yet is given up, but never the key of what it may have issued."""
+    row = certificates.get(turn.office.db, enrolment_id)
+    if row["state"] in ("asked", "ready"):
+        _fail(turn, enrolment_id, problem.code, problem.message)
+        return
+    if row["reason"] != problem.message:
+        _move(turn, row, row["state"], reason_code=problem.code, reason=problem.message)
+    turn.come_back(5 * AGAIN)
 
 
 def _without_login(turn: Turn, enrolment_id: int) -> None:
@@ -235,7 +248,7 @@ async def _look_for(turn: Turn, access: Access, row: sqlite3.Row) -> None:
     if not row["reference"] and limits.enrollment.remaining >= row["left_before"]:
         _move(turn, row, "ready", submitted_at=None)
     elif waited < LOOKED_FOR and not row["reference"]:
-        turn.come_back(SETTLED_AFTER.total_seconds())
+        turn.come_back(min(300.0, waited.total_seconds()))
     else:
         raise _Failed(
             "unknown_order",

@@ -228,7 +228,7 @@ async def test_what_may_have_arrived_and_is_not_found_is_never_sent_again(house:
         house.office, own(house).id, lambda: certificates.get(house.db, made)["state"] == "sending", patience=PATIENCE
     )
     house.edit("UPDATE enrolment SET left_before = left_before + 1")  # as if the limit had gone down by one
-    house.later(minutes=40)
+    house.later(hours=25)
     code, message = await refused(house, made)
     assert code == "unknown_order"
     assert "zamów go jeszcze raz" in message
