@@ -44,7 +44,7 @@ def init(
 
 
 @program.command()
-@click.option("--clients", type=click.IntRange(1, 2000), default=16, show_default=True, help="ilu klientów")
+@click.option("--clients", type=click.IntRange(1, 2000), default=17, show_default=True, help="ilu klientów")
 @click.option(
     "--invoices", type=click.IntRange(0, 20_000), default=200, show_default=True, help="ile faktur na początek"
 )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 OFFICE_NAME = "Biuro Rachunkowe Saldo"
-DEFAULT_CLIENTS = 16  # the twelve states of an authorisation and four of their faces
+DEFAULT_CLIENTS = 17  # the twelve states of an authorisation and five of their faces
 _WEIGHTS = (6, 5, 7, 2, 3, 4, 5, 6, 7)
 
 
@@ -31,6 +31,7 @@ class Part(StrEnum):
     TOKEN = "token"  # a KSeF token of the client's own
     REFUSED = "refused"  # never granted anything
     WRITES = "writes"  # may issue, must not look
+    SIGNED = "signed"  # the owner signed the login elsewhere
     OFFICE = "office"  # the office's own company
 
 
@@ -69,6 +70,7 @@ _CAST = (
     ("Bławat Jan Nowak", Part.TOKEN, "hurt", "{n}/{m}/{y}", "ul. Tkacka 21", "90-050 Krosnów"),
     ("Studio [/b] [red] Grafika s.c.", Part.REFUSED, "druk", "S[{n}]/{y}", "ul. Kreślarska 6", "60-600 Wilda Mała"),
     ("Pracownia Ceramiki Glinka", Part.WRITES, "rzemioslo", "CER/{y}/{n}", "ul. Garncarska 3", "59-700 Boleń"),
+    ("Apteka Macierzanka M. Zioło", Part.SIGNED, "hurt", "AM/{n}/{y}", "ul. Zielna 2", "34-400 Halny Targ"),
 )  # fmt: skip
 
 _TREES = ("Brzoza", "Wiąz", "Modrzew", "Kalina", "Leszczyna", "Olcha", "Jarzębina", "Świerk", "Grab", "Żywotnik")

@@ -54,6 +54,15 @@ def seal(nip: str, name: str, valid_from: datetime, valid_to: datetime) -> tuple
     return certificate.public_bytes(serialization.Encoding.PEM), pem
 
 
+def signed(member: Member, document: bytes) -> bytes:
+    """The document as the owner of a company signs it, with a seal that is good now."""
+    from ksef_tui.ksef import certificates, xades
+
+    now = datetime.now(UTC)
+    own = certificates.load(*seal(member.nip, member.name, now - timedelta(days=1), now + timedelta(days=30)))
+    return xades.sign(document, own.certificate, own.key, signing_time=now)
+
+
 class _Unseen:
     """The client's own calls are no business of the office's journal."""
 
@@ -91,14 +100,13 @@ class ClientSide:
         return self._access
 
     async def _logged_in(self) -> Access:
-        from ksef_tui.ksef import certificates, xades
+        from ksef_tui.ksef import xades
         from ksef_tui.ksef.api import Access
 
-        nip, now = self._member.nip, datetime.now(UTC)
-        own = certificates.load(*seal(nip, self._member.name, now - timedelta(days=1), now + timedelta(days=30)))
+        nip = self._member.nip
         challenge = await self._api.challenge(nip)
-        signed = xades.sign(xades.auth_request(challenge.challenge, nip), own.certificate, own.key, signing_time=now)
-        started = await self._api.submit_signed(signed, nip)
+        document = signed(self._member, xades.auth_request(challenge.challenge, nip))
+        started = await self._api.submit_signed(document, nip)
         token = started.authentication_token.token
         answer = await _until(
             lambda: self._api.auth_status(nip, started.reference_number, token), lambda a: a.status.code != 100

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import calendar
 import sqlite3
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from ksef_tui.demo.cast import Member, Part
-from ksef_tui.demo.client_side import seal
+from ksef_tui.demo.client_side import seal, signed
 from ksef_tui.demo.stage import Stage
-from ksef_tui.domain.authorizations import AuthMethod, AuthState, AuthStep
+from ksef_tui.domain.authorizations import AuthState, AuthStep
 from ksef_tui.domain.problems import Problem
-from ksef_tui.domain.times import polish_day, to_text, warsaw
-from ksef_tui.services import authorising, identities
+from ksef_tui.domain.times import polish_day
+from ksef_tui.services import authorising, ending, external, identities
 from ksef_tui.services.office import utc_now
 from ksef_tui.store import authorizations, offices, settings
 
@@ -20,6 +20,7 @@ MAIN, ENDING, ENDED = "Pieczęć biura", "Pieczęć biura (stara)", "Certyfikat 
 ENDING_DAYS = 12
 WARN_DAYS = 45  # the office wants to know early: tokens end on the last day of the year
 CONNECTING_MS = 240_000  # how long KSeF judges the login that is seen running; the program gives up after 5 minutes
+LETTER_AGO = timedelta(days=12)
 _LIVES = (3, 8, 25)  # seconds of the certificate that must end: more on a slow machine
 
 
@@ -52,7 +53,15 @@ async def authorise(stage: Stage) -> None:
     await _silence(stage, main)
     await _grants(stage)
     for member in stage.of(
-        Part.OFFICE, Part.READY, Part.WITHDRAWN, Part.READS, Part.BLOCKED, Part.PLAIN, Part.REFUSED, Part.WRITES
+        Part.OFFICE,
+        Part.READY,
+        Part.WITHDRAWN,
+        Part.READS,
+        Part.BLOCKED,
+        Part.PLAIN,
+        Part.REFUSED,
+        Part.WRITES,
+        Part.LEFT,
     ):
         start(stage, member, main)
     for member in stage.of(Part.ENDING):
@@ -62,11 +71,14 @@ async def authorise(stage: Stage) -> None:
             token = await client.token()
         authorising.start_with_token(stage.office, stage.operator, stage.ids[member.nip], token)
     await stage.work(stage.no_intents)
+    await sign_elsewhere(stage)
     _expect(
         stage,
         {
             **dict.fromkeys((Part.OFFICE, Part.READY, Part.WITHDRAWN, Part.PLAIN, Part.WRITES), AuthState.ACTIVE),
-            **dict.fromkeys((Part.ENDING, Part.TOKEN), AuthState.ACTIVE),  # time alone makes them expiring
+            **dict.fromkeys(
+                (Part.ENDING, Part.TOKEN, Part.SIGNED, Part.LEFT), AuthState.ACTIVE
+            ),  # time alone makes them expiring
             Part.READS: AuthState.READ_ONLY,
             Part.BLOCKED: AuthState.BLOCKED,
             Part.REFUSED: AuthState.NO_PERMISSION,
@@ -85,7 +97,7 @@ def _expect(stage: Stage, wanted: dict[Part, AuthState]) -> None:
 
 async def _grants(stage: Stage) -> None:
     office = stage.office.nip
-    for member in stage.of(Part.ENDING, Part.WITHDRAWN, Part.PLAIN):
+    for member in stage.of(Part.ENDING, Part.WITHDRAWN, Part.PLAIN, Part.LEFT):
         stage.switches.grant(member.nip, office, "InvoiceWrite", "InvoiceRead")
     for member in stage.of(Part.READS):
         stage.switches.grant(member.nip, office, "InvoiceRead")
@@ -159,35 +171,42 @@ def slow_login() -> dict[str, object]:
     }
 
 
-def write_what_has_no_action_yet(stage: Stage) -> None:
-    """A letter, a request to be signed elsewhere, an ended service: by the moves of the domain."""
-    now = stage.now
-    letter = now - timedelta(days=12)
-    day = warsaw(letter).strftime("%d.%m.%Y")
-    moves: dict[Part, tuple[str, AuthState, dict[str, object]]] = {
-        Part.LETTER: (
-            "request", AuthState.REQUESTED,
-            {"requested_at": to_text(letter), "reason": f"Pismo do klienta z {day}: czekamy na nadanie uprawnień."},
-        ),
-        Part.TO_SIGN: (
-            "export", AuthState.TO_SIGN,
-            {
-                "method": AuthMethod.EXTERNAL, "step": AuthStep.SIGN, "requested_at": to_text(now.astimezone(UTC)),
-                "reason": "Żądanie czeka na podpis (Podpis Zaufany albo kwalifikowany).",
-            },
-        ),
-        Part.LEFT: ("end", AuthState.ENDED, {"reason": "Umowa o prowadzenie ksiąg zakończona."}),
-    }  # fmt: skip
-    with stage.office.db.write() as connection:
-        for part, (act, state, values) in moves.items():
-            for member in stage.of(part):
-                authorizations.move(
-                    connection,
-                    now,
-                    stage.ids[member.nip],
-                    act,
-                    stage.auth(member),
-                    state,
-                    operator_id=stage.operator.id,
-                    **values,
-                )
+def send_letters(stage: Stage) -> None:
+    """A letter went out twelve days ago, and the client has not answered it."""
+    stage.office.clock = lambda: utc_now() - LETTER_AGO
+    for member in stage.of(Part.LETTER):
+        authorising.requested(stage.office, stage.operator, stage.ids[member.nip])
+    stage.come_back()
+
+
+async def end_services(stage: Stage) -> None:
+    """The office serves a client no more, and the client has taken the rights back."""
+    left = stage.of(Part.LEFT)
+    for member in left:
+        ending.end(stage.office, stage.operator, stage.ids[member.nip])
+    await stage.work(stage.no_intents)
+    for member in left:
+        stage.switches.take_back(member.nip, stage.office.nip)
+        authorising.check(stage.office, stage.operator, stage.ids[member.nip])
+    await stage.work(stage.no_intents)
+
+
+async def sign_elsewhere(stage: Stage) -> None:
+    """Clients whose owner signs the request with a program of its own."""
+    for member in stage.of(Part.SIGNED):
+        await ask_to_sign(stage, member)
+        asked = external.request(stage.office, stage.operator, stage.ids[member.nip])
+        authorising.submit(stage.office, stage.operator, stage.ids[member.nip], signed(member, asked.document))
+    await stage.work(stage.no_intents)
+
+
+async def ask_to_sign(stage: Stage, member: Member) -> None:
+    """A request that waits for a signature: its ten minutes begin now."""
+    authorising.start_external(stage.office, stage.operator, stage.ids[member.nip])
+    await stage.work(stage.no_intents)
+
+
+async def wait_for_signatures(stage: Stage) -> None:
+    """Requests that nobody has signed yet."""
+    for member in stage.of(Part.TO_SIGN):
+        await ask_to_sign(stage, member)

@@ -1,7 +1,6 @@
 """Fills the exercise: an office with clients in all states and invoices in all states, by really doing it.
 
-Only what no action of the program reaches is written into the database by the moves of the domain: a letter to the
-client, a request that waits for a signature elsewhere, an ended service, a replaced file.
+Only what no action of the program reaches is written into the database by the moves of the domain: a replaced file.
 """
 
 from __future__ import annotations
@@ -119,8 +118,10 @@ async def _play(folder: Folder, stage: Stage, invoices: int) -> None:
     await queue.lose_an_answer(stage)
     await queue.keep_processing(stage)
     queue.people_decide(stage)
+    rights.send_letters(stage)
+    await rights.end_services(stage)
+    await rights.wait_for_signatures(stage)
     await rights.keep_connecting(stage)
-    rights.write_what_has_no_action_yet(stage)
     with stage.office.db.write() as connection:
         settings.put(connection, "recall_seconds", str(RECALL_SECONDS))
     queue.bring_in_what_waits(stage, 3)

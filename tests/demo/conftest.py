@@ -15,7 +15,7 @@ from ksef_tui.demo.folder import Folder
 from ksef_tui.demo.seed import build
 from ksef_tui.services.office import Office
 
-CLIENTS, INVOICES = 16, 60
+CLIENTS, INVOICES = 17, 60
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ folder = Folder(Path(sys.argv[1]))
 folder.prepare()
 with folder.locked():
     folder.enter()
-    url = make_ready(folder, clients=16, invoices=60, reset=False, login="anna")
+    url = make_ready(folder, clients=17, invoices=60, reset=False, login="anna")
 print(url, flush=True)
 sys.stdin.read()
 depart(folder)

@@ -9,12 +9,12 @@ import pytest
 
 from ksef_tui.demo import cast, papers
 from ksef_tui.demo.cast import Part
-from ksef_tui.domain.authorizations import AuthState
+from ksef_tui.domain.authorizations import AuthMethod, AuthState
 from ksef_tui.domain.invoices import InvoiceState, UpoState
 from ksef_tui.domain.nip import parse_nip
 from ksef_tui.domain.roles import Operator
 from ksef_tui.fa3.check import check
-from ksef_tui.services import client_views, invoice_views
+from ksef_tui.services import client_views, external, invoice_views
 from ksef_tui.services.office import Office, operator_named
 from ksef_tui.services.views import ClientRow, QueueFilter, QueueRow
 from ksef_tui.store import limits
@@ -55,6 +55,9 @@ class TestClients:
             "cert. do",
             "token do",
             "cert. wygasł",
+            "uprawnienia odebrane",
+            "do podpisu",
+            "czeka na klienta (pismo",
         ],
     )
     def test_the_faces_of_a_state(self, clients: list[ClientRow], word: str) -> None:
@@ -65,6 +68,14 @@ class TestClients:
 
     def test_the_office_is_a_client_too(self, clients: list[ClientRow]) -> None:
         assert [row.status for row in clients if row.office] == [AuthState.ACTIVE]
+
+    def test_a_request_to_sign_is_a_real_one(self, office: Office, anna: Operator, clients: list[ClientRow]) -> None:
+        [row] = [row for row in clients if row.status is AuthState.TO_SIGN]
+        assert b"<Challenge>" in external.request(office, anna, row.id).document
+
+    def test_an_owner_signed_elsewhere(self, office: Office, anna: Operator, clients: list[ClientRow]) -> None:
+        ways = [client_views.authorization(office, anna, row.id).method for row in clients]
+        assert ways.count(AuthMethod.EXTERNAL) == 2  # one works, one waits
 
     def test_each_flow_has_a_sentence(self, office: Office, anna: Operator, clients: list[ClientRow]) -> None:
         for row in clients:
@@ -120,7 +131,7 @@ class TestInvoices:
 
     def test_who_sends_knows_the_limits_of_production(self, office: Office) -> None:
         """The filling itself works without limits; nothing of that stays."""
-        senders = [member.nip for member in [*cast.cast(16), cast.office()] if member.part in cast.SENDERS]
+        senders = [member.nip for member in [*cast.cast(17), cast.office()] if member.part in cast.SENDERS]
         assert {limits.limit(office.db, nip, "invoiceSend") for nip in senders} == {(10, 30, 180)}
 
 
@@ -135,7 +146,7 @@ class TestPapers:
     def test_all_that_is_ordinary_is_right(self) -> None:
         """Of every trade: no errors, no warnings, and among them corrections and euro."""
         now, desk, kinds, currencies = datetime.now(UTC), papers.Desk(random.randrange(1000)), set(), set()
-        for member in [*cast.cast(16), cast.office()]:
+        for member in [*cast.cast(17), cast.office()]:
             for _ in range(40):
                 made = desk.ordinary(member, now.date(), now)
                 checked = check(made.data, today=now.date(), client_nip=member.nip)

@@ -139,7 +139,7 @@ SCREEN = """
 import sys
 from pathlib import Path
 from ksef_tui.demo.run import run
-sys.exit(run(data_dir=Path(sys.argv[1]), clients=16, invoices=60, reset=False, login="anna"))
+sys.exit(run(data_dir=Path(sys.argv[1]), clients=17, invoices=60, reset=False, login="anna"))
 """
 
 
