@@ -46,7 +46,7 @@ async def carry_out_intent(turn: Turn) -> None:
     by_hand = row["method"] == AuthMethod.EXTERNAL
     if row["intent"] in ("login", "check"):
         try:
-            personal.refuse_what_others_started(turn, row)
+            turn.signs_for = personal.who_started(turn, row)
         except Problem as problem:
             _lent(turn, row, problem)
             return
@@ -60,6 +60,7 @@ async def carry_out_intent(turn: Turn) -> None:
         await (_check_standing(turn, row) if by_hand else _check(turn, row))
     elif row["intent"] == "revoke":
         await _revoke(turn, row)
+    turn.signs_for = None
     await client_sessions.end(turn)
 
 
@@ -355,7 +356,7 @@ async def _logged_in_again(turn: Turn, row: sqlite3.Row) -> Access:
         write_verdict(turn, row, "learn", AuthState(row["state"]), _over())
         raise NoAccess(AuthState.EXPIRED)
     try:
-        personal.refuse_without_work(turn, row)
+        turn.signs_for = personal.whose_work(turn, row)
     except Problem as problem:
         if turn.operator is not None:
             raise
@@ -363,6 +364,7 @@ async def _logged_in_again(turn: Turn, row: sqlite3.Row) -> Access:
         write_verdict(turn, row, "learn", AuthState(row["state"]), lent)
         raise NoAccess(AuthState.FAILED) from None
     verdict = await log_in(turn, row, show_steps=False)
+    turn.signs_for = None
     if is_weather(turn, row, verdict):
         raise Unknown(verdict.reason, cause="timeout")
     await _learned(turn, row, "learn", AuthState(row["state"]), verdict)

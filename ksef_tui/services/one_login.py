@@ -16,7 +16,7 @@ from ksef_tui.domain.times import from_text
 from ksef_tui.ksef.codes import auth_code
 from ksef_tui.ksef.errors import Limited, NotReachable, Refused, Unknown
 from ksef_tui.ksef.models import AuthStarted
-from ksef_tui.services import identity_rules
+from ksef_tui.services import identity_rules, personal
 from ksef_tui.services.calls import NotNow
 from ksef_tui.services.turn import Turn
 from ksef_tui.services.verdicts import Proof, Verdict, end_login, judgement, opened, read_rights
@@ -81,6 +81,7 @@ async def _submit(turn: Turn, row: Proof, at: Any, *, stopped_too: bool) -> Auth
     if problem is not None and not (stopped_too and problem.code == identity_rules.STOPPED):
         raise problem
     assert identity is not None
+    personal.refuse_signature(turn, identity)
     if from_text(identity["valid_to"]) <= turn.now:
         raise Problem("certificate_expired", f"Certyfikat profilu {identity['label']} wygasł – dodaj nowy.")
     challenge = await turn.api.challenge(turn.nip)

@@ -13,7 +13,7 @@ from ksef_tui.domain.roles import Operator
 from ksef_tui.services.office import Office
 from ksef_tui.services.turn import Turn
 from ksef_tui.services.wire import left_behind
-from ksef_tui.store import authorizations, offices, switches
+from ksef_tui.store import authorizations, invoices, offices, switches
 from ksef_tui.store.database import Database
 from ksef_tui.store.records import audit
 
@@ -37,11 +37,21 @@ def refuse_to_lend(turn: Turn, row: sqlite3.Row) -> None:
         refuse_someone_elses(turn.operator, offices.identity(turn.office.db, row["identity_id"]))
 
 
-def refuse_what_others_started(turn: Turn, row: sqlite3.Row) -> None:
-    """An intent to log in: by the owner of the identity, or by anybody for the office's. Raises Problem."""
+def refuse_signature(turn: Turn, identity: sqlite3.Row) -> None:
+    """The last question before a signature, whoever calls: a person's certificate signs only in a turn that this person
+    asked for, or for what was found to be theirs. Raises Problem("someone_elses")."""
+    owner = identity["operator_id"]
+    asked_by = turn.operator.id if turn.operator is not None else turn.signs_for
+    if owner is not None and owner != asked_by:
+        raise Problem("someone_elses", LENT)
+
+
+def who_started(turn: Turn, row: sqlite3.Row) -> int | None:
+    """The owner of the identity, who asked for this login; None for the office's identity, which anybody may ask for.
+    Raises Problem when somebody else asked, or the owner has left."""
     owner = _owner(turn.office.db, row["identity_id"])
     if owner is None:
-        return
+        return None
     if not _works_here(turn.office.db, owner):
         raise Problem("operator_left", LEFT)
     wish = switches.get(turn.office.db, turn.client_id)
@@ -52,20 +62,22 @@ def refuse_what_others_started(turn: Turn, row: sqlite3.Row) -> None:
     )
     if asked_by != owner:
         raise Problem("someone_elses", LENT)
+    return owner
 
 
-def refuse_without_work(turn: Turn, row: sqlite3.Row) -> None:
-    """A login that nobody asked for now, made to go on with what is in the queue: with a person's certificate only for
-    what that person approved, and only while that person works here. Raises Problem."""
+def whose_work(turn: Turn, row: sqlite3.Row) -> int | None:
+    """The owner of the identity, for whose work a login is made that nobody asks for now: with a person's certificate
+    only for what that person approved, and only while that person works here; None for the office's. Raises Problem."""
     owner = _owner(turn.office.db, row["identity_id"])
     if owner is None:
-        return
+        return None
     if not _works_here(turn.office.db, owner):
         raise Problem("operator_left", LEFT)
     if turn.operator is not None:
         refuse_to_lend(turn, row)
     elif not turn.office.db.value(_OWN_WORK, {"client": turn.client_id, "owner": owner, "subject": row["subject"]}):
         raise Problem("someone_elses", NOT_THEIR_WORK)
+    return owner
 
 
 def end_when_left(turn: Turn) -> None:
@@ -93,11 +105,11 @@ def may_close(turn: Turn, session: sqlite3.Row) -> bool:
     return row is None or _owner(turn.office.db, row["identity_id"]) is None or row["subject"] == session["subject"]
 
 
-_OWN_WORK = """
-SELECT EXISTS (SELECT 1 FROM invoice WHERE client_id = :client AND approved_by = :owner
+_OWN_WORK = f"""
+SELECT EXISTS (SELECT 1 FROM invoice v WHERE v.client_id = :client AND v.approved_by = :owner AND {invoices.RECORDED} = :owner
                  AND (state IN ('approved', 'sending', 'unknown', 'processing') OR (state = 'accepted' AND upo IN ('none', 'late'))))
     OR EXISTS (SELECT 1 FROM session WHERE client_id = :client AND subject = :subject AND state NOT IN ('finished', 'lost'))
-"""
+"""  # noqa: S608 our own text
 
 
 def sends_for(office: Office, client_id: int) -> int | None:
@@ -114,8 +126,7 @@ def may_send(office: Office, row: sqlite3.Row) -> bool:
     if owner is None:
         return True
     approved = office.db.row(
-        "SELECT v.approved_by, (SELECT e.operator_id FROM invoice_event e WHERE e.invoice_id = v.id AND e.act = 'approve' "
-        "ORDER BY e.id DESC LIMIT 1) AS recorded FROM invoice v WHERE v.id = ?",
+        f"SELECT v.approved_by, {invoices.RECORDED} AS recorded FROM invoice v WHERE v.id = ?",  # noqa: S608 our own text
         (row["id"],),
     )
     return approved is not None and approved["approved_by"] == approved["recorded"] == owner

@@ -44,6 +44,7 @@ class Turn:
     settling: bool = False
     access: Access | None = None
     operator: Operator | None = None
+    signs_for: int | None = None  # the operator whose own certificate may sign now, as `personal` found out
     next_in: float | None = None  # seconds until the next pass is wanted
 
     @property

@@ -41,7 +41,7 @@ from ksef_tui.services import (
 from ksef_tui.services.calls import LEASE_SECONDS, CallKeeper, Doing, LeaseLost, NotNow, doing
 from ksef_tui.services.office import Office
 from ksef_tui.services.turn import NoAccess, Polls, Turn
-from ksef_tui.store import authorizations, leases, offices, onboardings, settings, switches
+from ksef_tui.store import authorizations, invoices, leases, offices, onboardings, settings, switches
 from ksef_tui.store.records import audit
 
 if TYPE_CHECKING:
@@ -534,18 +534,19 @@ def anything_moves(office: Office) -> bool:
     return False
 
 
-_MOVING = """
+_MOVING = f"""
 SELECT a.client_id, a.state, a.valid_until, a.method, c.paused,
   CASE WHEN i.operator_id IS NULL
     THEN (SELECT sum(n) FROM invoice_count n WHERE n.client_id = a.client_id AND n.state = 'approved')
-    ELSE (SELECT count(*) FROM invoice v WHERE v.client_id = a.client_id AND v.state = 'approved' AND v.approved_by = i.operator_id)
+    ELSE (SELECT count(*) FROM invoice v JOIN operator o ON o.id = i.operator_id AND o.disabled_at IS NULL
+          WHERE v.client_id = a.client_id AND v.state = 'approved' AND v.approved_by = o.id AND {invoices.RECORDED} = o.id)
   END AS approved,
   (SELECT sum(n) FROM invoice_count n WHERE n.client_id = a.client_id
      AND n.state IN ('sending', 'unknown', 'processing')) AS on_wire,
   EXISTS (SELECT 1 FROM invoice v WHERE v.client_id = a.client_id AND v.state = 'accepted' AND v.upo IN ('none', 'late')) AS receipts,
   EXISTS (SELECT 1 FROM session s WHERE s.client_id = a.client_id AND s.state NOT IN ('finished', 'lost')) AS sessions
 FROM authorization a JOIN client c ON c.id = a.client_id LEFT JOIN identity i ON i.id = a.identity_id
-"""
+"""  # noqa: S608 our own text
 
 
 def _where(error: Exception) -> str:

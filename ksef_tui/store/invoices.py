@@ -23,6 +23,10 @@ _INSERTED = (
 )  # fmt: skip
 
 
+# Who approved invoice `v`, as the record of what happened says.
+RECORDED = "(SELECT e.operator_id FROM invoice_event e WHERE e.invoice_id = v.id AND e.act = 'approve' ORDER BY e.id DESC LIMIT 1)"
+
+
 def insert(connection: sqlite3.Connection, now: datetime, operator_id: int | None, values: dict[str, Any]) -> int:
     """A new invoice's id, with its first event. sqlite3.IntegrityError when the client has these bytes already."""
     at = to_text(now)
@@ -151,11 +155,13 @@ def ids_in_state(db: Database, state: InvoiceState, client_id: int | None = None
 def due_to_send(
     db: Database, client_id: int, now: datetime, limit: int, approved_by: int | None = None
 ) -> list[sqlite3.Row]:
-    """Approved invoices of a client whose recall window has passed, oldest first; of one operator's approval or of any."""
+    """Approved invoices of a client whose recall window has passed, oldest first; of one operator's approval, which the
+    record of what happened confirms, or of anybody's."""
+    whose = "v.approved_by IS NOT NULL" if approved_by is None else f"v.approved_by = ? AND {RECORDED} = ?"
     return db.rows(
-        "SELECT * FROM invoice WHERE client_id = ? AND state = 'approved' AND channel = 'interactive' "
-        "AND (send_after IS NULL OR send_after <= ?) AND approved_by = ifnull(?, approved_by) ORDER BY id LIMIT ?",
-        (client_id, to_text(now), approved_by, limit),
+        "SELECT v.* FROM invoice v WHERE v.client_id = ? AND v.state = 'approved' AND v.channel = 'interactive' "
+        f"AND (v.send_after IS NULL OR v.send_after <= ?) AND {whose} ORDER BY v.id LIMIT ?",
+        (client_id, to_text(now), *(() if approved_by is None else (approved_by, approved_by)), limit),
     )
 
 
