@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from ksef_tui.domain.authorizations import AuthMethod, AuthState
+from ksef_tui.domain.certificates import ORDER_WORDS
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Act, Operator, require
 from ksef_tui.domain.times import from_text, to_text
@@ -99,20 +100,14 @@ class Order:
         return self.state in certificates.LIVE
 
     @property
+    def is_offline(self) -> bool:
+        """Whether it is a certificate for QR codes that the office holds."""
+        return self.type == OFFLINE and self.state == "done"
+
+    @property
     def word(self) -> str:
         """Where it stands, in Polish."""
-        return self.reason if self.is_live and self.reason else _WORDS[self.state]
-
-
-_WORDS = {
-    "asked": "sprawdzanie limitów",
-    "ready": "klucz gotowy, wniosek do wysłania",
-    "sending": "wniosek wysłany, czekamy na odpowiedź KSeF",
-    "waiting": "KSeF wystawia certyfikat",
-    "issued": "odbiór certyfikatu",
-    "done": "gotowy",
-    "failed": "nieudany",
-}
+        return self.reason if self.is_live and self.reason else ORDER_WORDS[self.state]
 
 
 # ---- reading
@@ -274,6 +269,13 @@ def renew(office: Office, operator: Operator, label: str) -> int:
     Raises Problem: unknown, expired, another person's, or used by no client (then nobody can log in with it).
     """
     require(operator, Act.CERTIFICATE_ENROL, None)
+    identity, client_id = _renewable(office, operator, label)
+    under_way = next((row for row in certificates.live(office.db) if row["renews"] == identity["id"]), None)
+    return int(under_way["id"]) if under_way is not None else _insert_renewal(office, operator, identity, client_id)
+
+
+def _renewable(office: Office, operator: Operator, label: str) -> tuple[sqlite3.Row, int]:
+    """The identity, and a client in whose context it is logged in. Raises Problem."""
     identity = identities.named(office, label)
     personal.refuse_someone_elses(operator, identity)
     if identity["replaced_by"] is not None:
@@ -283,16 +285,19 @@ def renew(office: Office, operator: Operator, label: str) -> int:
             "certificate_expired",
             f"Certyfikat profilu {label} wygasł i nie odnowi sam siebie – zaloguj biuro podpisem i zamów nowy.",
         )
-    under_way = next((row for row in certificates.live(office.db) if row["renews"] == identity["id"]), None)
-    if under_way is not None:
-        return int(under_way["id"])
     client_id = context_of(office, identity)
     if client_id is None:
         raise Problem(
             "identity_unused",
             f"Profil {label} nigdzie nie jest zalogowany – najpierw autoryzuj nim biuro albo klienta.",
         )
-    return _insert_renewal(office, operator, identity, client_id)
+    return identity, client_id
+
+
+async def renewal_limits(office: Office, operator: Operator, label: str) -> Limits:
+    """The limits that a renewal would take from. Raises the Problems of `renew`."""
+    require(operator, Act.CERTIFICATE_ENROL, None)
+    return await limits(office, operator, _renewable(office, operator, label)[1])
 
 
 def _insert_renewal(office: Office, operator: Operator | None, identity: sqlite3.Row, client_id: int) -> int:
@@ -300,7 +305,7 @@ def _insert_renewal(office: Office, operator: Operator | None, identity: sqlite3
     now = office.clock()
     values: dict[str, object] = {
         "client_id": client_id, "operator_id": operator.id if operator else None, "renews": identity["id"],
-        "name": _name_for(identity["label"], now), "label": identity["label"], "type": AUTHENTICATION,
+        "name": name_for(identity["label"], now), "label": identity["label"], "type": AUTHENTICATION,
     }  # fmt: skip
     return _insert(office, operator, now, values)
 
@@ -337,7 +342,7 @@ def _insert(office: Office, operator: Operator | None, now: datetime, values: di
     return made
 
 
-def _name_for(label: str, now: datetime) -> str:
+def name_for(label: str, now: datetime) -> str:
     """A certificate's name in KSeF, from a label: only what KSeF takes, and different each time."""
     kept = "".join(c for c in label if _NAME.fullmatch(c * 5)).strip() or "certyfikat"
     return f"{kept[:80]} {now:%Y%m%d}-{secrets.token_hex(2)}"

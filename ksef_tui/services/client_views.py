@@ -23,7 +23,7 @@ from ksef_tui.domain.authorizations import (
 from ksef_tui.domain.roles import Act, Operator, require
 from ksef_tui.domain.text import alphabetical, fold
 from ksef_tui.domain.times import from_text, warsaw
-from ksef_tui.services import onboarding_views
+from ksef_tui.services import first_steps, onboarding_views
 from ksef_tui.services.identity_rules import STOPPED, named
 from ksef_tui.services.office import Office
 from ksef_tui.services.views import AuthorizationView, ClientCounts, ClientRow, IdentityRow, StepView
@@ -204,6 +204,9 @@ def authorization(office: Office, operator: Operator, client_id: int) -> Authori
     visit = onboarding_views.visit(office, row, state)
     said = onboarding_views.sentence(office, visit, row, state, now) if visit is not None else None
     sentence, needed = said or _sentence(office, row, state, now)
+    first = None if said else first_steps.said(office, row, state)
+    if first is not None:
+        sentence, needed = first[:2]
     return AuthorizationView(
         client_id=client_id,
         nip=row["nip"],
@@ -225,6 +228,8 @@ def authorization(office: Office, operator: Operator, client_id: int) -> Authori
         actions=(
             ("auth.start", "auth.cancel")
             if _stopped(row)
+            else first[2]
+            if first is not None
             else _next_actions(
                 state,
                 row["reason_code"],
@@ -405,9 +410,9 @@ def _next_actions(
     if state is AuthState.TO_SIGN:
         return ("auth.submit", "auth.export", "auth.start", "auth.cancel")
     if state in (AuthState.MISSING, AuthState.REQUESTED):
-        return ("auth.start", "client.letter", "auth.check", "identity.add")
+        return ("auth.start", "client.letter", "auth.check", "profiles")
     if state is AuthState.EXPIRED:
-        return ("auth.start", "identity.add")
+        return ("auth.start", "profiles")
     if state in (AuthState.ACTIVE, AuthState.EXPIRING):
         standing = ("auth.check", "auth.start", "auth.revoke")
         if reason_code == "415":  # the office's profile was refused, what there was before works

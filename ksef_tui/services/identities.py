@@ -7,6 +7,7 @@ import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
 
+from ksef_tui.domain.certificates import KINDS
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Act, Operator, require
 from ksef_tui.domain.secret import Secret
@@ -32,9 +33,6 @@ class Found:
     valid_from: datetime
     valid_to: datetime
     personal_to: str  # the operator's login whose own profile it becomes; empty: the office's
-
-
-KINDS = {"ksef": "certyfikat KSeF", "seal": "pieczęć firmy", "person": "podpis osoby"}
 
 
 def kind_of(identity: sqlite3.Row) -> str:

@@ -13,7 +13,7 @@ from ksef_tui.domain.actions import Action
 from ksef_tui.domain.secret import Secret
 from ksef_tui.domain.situations import Situation
 from ksef_tui.domain.times import warsaw
-from ksef_tui.services import authorising, client_views, clients, identities
+from ksef_tui.services import authorising, client_views, clients
 from ksef_tui.services.views import IdentityRow
 from ksef_tui.tui import describe
 from ksef_tui.tui.desk import Desk
@@ -22,19 +22,16 @@ from ksef_tui.tui.dialogs.choices import Choice
 from ksef_tui.tui.dialogs.form import Field, Form
 from ksef_tui.tui.dialogs.pick import Pick
 from ksef_tui.tui.external_acts import ExternalActs
-from ksef_tui.tui.files import read_small
 from ksef_tui.tui.letter_acts import LetterActs
 from ksef_tui.tui.onboarding_acts import RESUME, VISIT, OnboardingActs
 from ksef_tui.tui.present import Line, clean, fit
+from ksef_tui.tui.profile_acts import ProfileActs
 
 if TYPE_CHECKING:
     from ksef_tui.tui.app import KsefTui
     from ksef_tui.tui.main import MainScreen
 
 Flow = Callable[[Action, Situation], Awaitable[None]]
-
-KEY_FILE_BYTES = 200_000  # a certificate or a key is far smaller
-_KEY_FILE = "plik certyfikatu ani klucza"
 
 
 class AccessActs:
@@ -48,12 +45,12 @@ class AccessActs:
         self.flows: dict[str, Flow] = {
             **self._external.flows,
             **LetterActs(screen, app).flows,
+            **ProfileActs(screen, app, self._external).flows,
             "auth.start": self._authorise,
             "auth.check": self._check,
             "auth.cancel": self._cancel,
             "auth.revoke": self._revoke,
             "client.add": self._add_client,
-            "identity.add": self._add_identity,
         }
 
     @property
@@ -144,32 +141,6 @@ class AccessActs:
 
         fields = [Field("nip", "NIP"), Field("name", "Nazwa")]
         await self._form("Nowy klient", "Klient nadaje potem w KSeF uprawnienia dla NIP biura.", fields, submit)
-
-    async def _add_identity(self, action: Action, situation: Situation) -> None:
-        desk = self.desk
-
-        async def submit(values: Mapping[str, str]) -> None:
-            password = Secret(values["password"]) if values["password"] else None
-            label, certificate, key = values["label"], values["certificate"], values["key"].strip()
-
-            def job() -> int:
-                key_bytes = read_small(key, KEY_FILE_BYTES, _KEY_FILE) if key else None
-                certificate_bytes = read_small(certificate, KEY_FILE_BYTES, _KEY_FILE)
-                return identities.add(desk.office, desk.operator, label, certificate_bytes, key_bytes, password)
-
-            await desk.act(job)
-
-        intro = (
-            "Certyfikat KSeF biura (.crt, .pem) i jego klucz, albo jeden plik .p12. Klucz zostaje tylko zaszyfrowany."
-        )
-        fields = [
-            Field("label", "Nazwa profilu", placeholder="np. pieczęć biura"),
-            Field("certificate", "Certyfikat", path=True, placeholder="ścieżka; Tab dopisuje"),
-            Field("key", "Klucz", path=True, optional=True, placeholder="puste dla .p12"),
-            Field("password", "Hasło klucza", hidden=True, optional=True),
-        ]
-        if await self._form("Nowy profil biura", intro, fields, submit):
-            self._app.say("Profil dodany. Teraz a łączy klientów.")
 
     async def _form(
         self, title: str, intro: str, fields: Sequence[Field], submit: Callable[[Mapping[str, str]], Awaitable[None]]

@@ -237,7 +237,7 @@ class ClientsPane(FilteredPane):
             (("  Nie ma jeszcze klientów.", "strong"),),
             (),
             (("  n", "key"), (" dodaje klienta: NIP i nazwa", "text")),
-            (("  d", "key"), (" dodaje profil biura: certyfikat KSeF", "text")),
+            (("  d", "key"), (" profile biura: certyfikat KSeF, którym biuro się loguje", "text")),
             (("  a", "key"), (" łączy klienta z KSeF", "text")),
         ]
 

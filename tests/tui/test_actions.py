@@ -61,7 +61,7 @@ def test_invoice_keys_that_need_the_queue_say_so_on_a_client() -> None:
 
 def test_a_client_operator_may_not_start_or_revoke_an_authorisation() -> None:
     situation = Situation(Role.CLIENT, Pane.CLIENTS, CLIENT)
-    for action_id in ("auth.start", "auth.revoke", "client.add", "identity.add"):
+    for action_id in ("auth.start", "auth.revoke", "client.add", "profiles"):
         assert BY_ID[action_id].why_disabled(situation) == "Twoja rola nie pozwala na tę czynność."
 
 
