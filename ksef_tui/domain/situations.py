@@ -59,7 +59,9 @@ class Situation:
     pane: Pane
     client: ClientFacts | None = None
     states: Mapping[InvoiceState, int] = field(default_factory=dict)
-    marked: int = 0
+    marked: int = 0  # rows of the pane's list
+    runs: bool = False  # something is being done for many clients
+    ran: bool = False  # or was
     exercise: bool = False
     real: bool = False  # an environment where identities are real: mass acts ask for the count
 
@@ -128,13 +130,22 @@ def on_authorization(move: str, nothing: str) -> WhyDisabled:
     return why
 
 
+def many(situation: Situation) -> bool:
+    """Whether an action on a client works on the marked ones."""
+    return situation.pane is Pane.CLIENTS and situation.marked > 0
+
+
 def start(situation: Situation) -> str | None:
+    if many(situation):
+        return None
     if situation.client is not None and situation.client.status is AuthState.RUNNING:
         return "Łączenie już trwa."
     return on_authorization("start", "Obsługa tego klienta jest zakończona: k ją wznawia.")(situation)
 
 
 def check(situation: Situation) -> str | None:
+    if many(situation):
+        return None
     if situation.client is not None and situation.client.status is AuthState.RUNNING:
         return "Łączenie już trwa."
     if situation.client is not None and situation.client.status is AuthState.ENDED:
@@ -146,17 +157,25 @@ def check(situation: Situation) -> str | None:
 
 def cancel(situation: Situation) -> str | None:
     client = situation.client
+    if situation.runs:  # over many clients
+        return None
     if client is None:
         return needs_client(situation)
     if client.visit or client.switching or client.status in (AuthState.RUNNING, AuthState.TO_SIGN):
         return None
-    return "Żadne łączenie nie trwa."
+    return "Żadne łączenie ani sprawdzanie nie trwa."
 
 
 def switch(situation: Situation) -> str | None:
     if situation.client is not None and situation.client.status is AuthState.RUNNING:
         return "Łączenie już trwa."
     return None
+
+
+def runs(situation: Situation) -> str | None:
+    if situation.runs or situation.ran:
+        return None
+    return "Nic zbiorczego się nie działo: zaznacz klientów spacją albo * i naciśnij r lub a."
 
 
 def revoke(situation: Situation) -> str | None:

@@ -11,14 +11,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from ksef_tui.domain.authorizations import AuthState
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Act, Operator, Role, require
 from ksef_tui.domain.text import count_of
 from ksef_tui.domain.times import from_text, to_text
-from ksef_tui.services import authorising, contract
+from ksef_tui.services import authorising
 from ksef_tui.services.office import Office
 from ksef_tui.store import authorizations, bulk, settings
 from ksef_tui.store.database import DATABASE_PROBLEMS
@@ -86,7 +86,9 @@ class Progress:
 
     run_id: int
     kind: str
+    operator_id: int
     who: str  # name of the operator who began it
+    begun_at: datetime  # UTC
     identity: str  # label; empty when none was chosen
     total: int  # clients asked or to be asked; those passed over do not count
     done: int
@@ -98,9 +100,19 @@ class Progress:
     silent: bool  # KSeF does not answer just now
 
     @property
+    def short(self) -> str:
+        """Polish: `sprawdzono 212 z 500`."""
+        return f"{KINDS[self.kind].verb} {self.done}" + ("" if self.over else f" z {self.total}")
+
+    @property
+    def noun(self) -> str:
+        """Polish: what runs."""
+        return KINDS[self.kind].noun
+
+    @property
     def sentence(self) -> str:
         """Polish: `sprawdzono 212 z 500, 3 wymagają uwagi`."""
-        said = f"{KINDS[self.kind].verb} {self.done}" + ("" if self.over else f" z {self.total}")
+        said = self.short
         if self.attention:
             said += ", " + count_of(self.attention, "wymaga", "wymagają", "wymaga") + " uwagi"
         if self.stopped:
@@ -189,6 +201,8 @@ def stop(office: Office, operator: Operator, run_id: int) -> int:
 def everybody(office: Office, operator: Operator, kind: str, *, mine: bool = False) -> list[int]:
     """All clients (or only the operator's own) for whom such a run makes sense, oldest first: those to check have an
     authorisation that this operator may check; service for those to authorise has not ended."""
+    from ksef_tui.services import contract  # late: it knows documents, which a run does not need
+
     require(operator, KINDS[kind].act, None)
     rows = office.db.rows(
         "SELECT c.id, a.state FROM client c JOIN authorization a ON a.client_id = c.id WHERE c.archived_at IS NULL "
@@ -232,7 +246,9 @@ def progress(office: Office, operator: Operator, run_id: int) -> Progress:
         done += group["n"] if group["state"] != "stopped" else 0
         attention += group["n"] if group["attention"] else 0
     return Progress(
-        run_id, row["kind"], row["who"], row["identity_label"], total, done, attention, skipped, outcomes,
+        run_id=run_id, kind=row["kind"], operator_id=row["operator_id"], who=row["who"],
+        begun_at=from_text(row["begun_at"]), identity=row["identity_label"],
+        total=total, done=done, attention=attention, skipped=skipped, outcomes=outcomes,
         over=row["ended_at"] is not None, stopped=row["stopped_by"] is not None,
         silent=row["silent_since"] is not None and row["ended_at"] is None,
     )  # fmt: skip

@@ -307,6 +307,13 @@ def _newest_problem(office: Office) -> str:
     return f"{row['name']}: {row['text']}" if row is not None else ""
 
 
+def runs_are_open(office: Office, operator: Operator) -> bool:
+    """Whether something is being done for many clients (`services.bulk`)."""
+    if operator.client_id is not None:
+        return False
+    return office.db.value("SELECT 1 FROM bulk_run WHERE ended_at IS NULL LIMIT 1") is not None
+
+
 def data_version(office: Office) -> int:
     """A number that changes when another process has committed (4 µs: poll it every 100 ms)."""
     return office.db.data_version()

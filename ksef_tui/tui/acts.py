@@ -18,6 +18,7 @@ from ksef_tui.services.approving import ActResult
 from ksef_tui.services.views import QueueFilter
 from ksef_tui.tui import describe, present
 from ksef_tui.tui.access_acts import AccessActs, Flow
+from ksef_tui.tui.bulk_acts import BulkActs
 from ksef_tui.tui.desk import Desk
 from ksef_tui.tui.dialogs.ask import Ask
 from ksef_tui.tui.dialogs.bring_in import BringIn
@@ -50,7 +51,7 @@ class Acts:
             "back": screen.back,
             "list.filter": lambda: screen.filtered_pane().begin_filter(),
             "list.mine": screen.toggle_mine,
-            "mark.one": screen.queue.list.mark,
+            "mark.one": lambda: screen.marked_list().mark(),
             "mark.range": self._mark_range,
             "mark.all": self._mark_all,
             "quit": app.exit,
@@ -69,8 +70,8 @@ class Acts:
             "palette": self._palette,
             "help": self._help,
             "exercise.troubles": self._troubles,
-            **AccessActs(screen, app).flows,
-            **SwitchActs(screen, app).flows,
+            **(on_one := {**AccessActs(screen, app).flows, **SwitchActs(screen, app).flows}),
+            **BulkActs(screen, app, on_one).flows,
         }
 
     @property
@@ -97,12 +98,12 @@ class Acts:
     # Lists --------------------------------------------------------------------------------------------------------
 
     def _mark_range(self) -> None:
-        if self._screen.queue.list.mark_range():
+        if self._screen.marked_list().mark_range():
             self._app.say("Zakres zaczyna się tutaj; przejdź na koniec i naciśnij v.")
 
     def _mark_all(self) -> None:
-        if not self._screen.queue.list.mark_all():
-            self._app.say("Za dużo faktur, by zaznaczyć wszystkie: zawęź listę filtrem (/).", "warning")
+        if not self._screen.marked_list().mark_all():
+            self._app.say("Za dużo wierszy, by zaznaczyć wszystkie: zawęź listę filtrem (/).", "warning")
 
     async def _open(self, action: Action, situation: Situation) -> None:
         screen = self._screen

@@ -28,6 +28,7 @@ from ksef_tui.tui.terminal import end_with_terminal
 from ksef_tui.tui.theme import NIGHT, SIXTEEN
 
 if TYPE_CHECKING:
+    from ksef_tui.services.bulk import Progress
     from ksef_tui.services.office import Office
 
 __all__ = ["Companion", "Exercise", "KsefTui", "Trouble", "run"]
@@ -129,6 +130,12 @@ class KsefTui(App[int]):
     def say(self, text: str, severity: Literal["information", "warning", "error"] = "information") -> None:
         """A notice; its text is never read as markup."""
         self.notify(text, severity=severity, markup=False)
+
+    def run_ended(self, run: Progress) -> None:
+        """Tell how what this person asked for many clients ended."""
+        from ksef_tui.tui.describe_runs import ended
+
+        self.say(ended(run), "warning" if run.attention else "information")
 
     def trouble(self, error: Exception) -> None:
         """Tell a person that something went wrong; the same thing at most once in ten seconds."""

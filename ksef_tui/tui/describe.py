@@ -19,7 +19,7 @@ from ksef_tui.domain.authorizations import (
     seconds_to_sign,
 )
 from ksef_tui.domain.invoices import INVOICE_BADGES, INVOICE_MOVES, InvoiceState, UpoState
-from ksef_tui.domain.situations import Pane, Situation
+from ksef_tui.domain.situations import Pane, Situation, many
 from ksef_tui.domain.text import count_of
 from ksef_tui.domain.times import warsaw
 from ksef_tui.tui.present import Line, Look, Span, clean, cut, day, fit, grouped, moment, money, short_name, wrap
@@ -50,6 +50,8 @@ KINDS = {
     "VAT": "faktura VAT", "KOR": "faktura korygująca", "ZAL": "faktura zaliczkowa", "ROZ": "faktura rozliczeniowa",
     "UPR": "faktura uproszczona", "KOR_ZAL": "korekta zaliczkowej", "KOR_ROZ": "korekta rozliczeniowej",
 }  # fmt: skip
+
+MANY = frozenset({"auth.start", "auth.check"})  # what works on marked clients
 
 
 def invoices(count: int) -> str:
@@ -102,6 +104,8 @@ def _key_width(action_id: str, situation: Situation, width: int) -> int:
 
 def _reserve(action_id: str, situation: Situation, width: int) -> int:
     """Cells for the scope of a key."""
+    if action_id in MANY:
+        return cell_len(_scope(action_id, situation))
     if not action_id.startswith("invoice.") or action_id == "invoice.import":
         return 0
     if situation.pane is Pane.QUEUE:
@@ -111,6 +115,8 @@ def _reserve(action_id: str, situation: Situation, width: int) -> int:
 
 def _scope(action_id: str, situation: Situation) -> str:
     """What a key would work on: how many, and whose."""
+    if action_id in MANY:
+        return f" {situation.marked}" if many(situation) else ""
     if not action_id.startswith("invoice.") or action_id == "invoice.import":
         return ""
     if situation.pane is Pane.QUEUE:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from time import monotonic
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from ksef_tui.domain.roles import Operator
 from ksef_tui.tui.present import Look
@@ -48,6 +49,40 @@ class Exercise(Protocol):
         ...
 
 
+class Asking(Generic[T]):
+    """A coroutine that runs on another thread and can be given up from this one."""
+
+    def __init__(self, job: Callable[[], Coroutine[Any, Any, T]]) -> None:
+        self._job = job
+        self._lock = threading.Lock()
+        self._given_up = False
+        self._running: tuple[asyncio.AbstractEventLoop, asyncio.Task[T]] | None = None
+
+    def run(self) -> T:
+        """To its end, on this thread. Raises CancelledError when it was given up."""
+        return asyncio.run(self._main())
+
+    async def _main(self) -> T:
+        with self._lock:
+            if self._given_up:
+                raise asyncio.CancelledError
+            task = asyncio.ensure_future(self._job())
+            self._running = (asyncio.get_running_loop(), task)
+        try:
+            return await task
+        finally:
+            with self._lock:
+                self._running = None
+
+    def cancel(self) -> None:
+        """Give it up, from any thread."""
+        with self._lock:
+            self._given_up = True
+            if self._running is not None:
+                loop, task = self._running
+                loop.call_soon_threadsafe(task.cancel)
+
+
 class Desk:
     """Reading, acting and importing have a thread each, so that none waits for another and the screen for none."""
 
@@ -62,6 +97,8 @@ class Desk:
         self._reading = ThreadPoolExecutor(1, "reading")  # two would share one processor and take 3 MB more
         self._acting = ThreadPoolExecutor(1, "acting")
         self._importing = ThreadPoolExecutor(1, "importing")
+        self._asking = ThreadPoolExecutor(2, "asking")
+        self._asked: set[Asking[Any]] = set()
 
     async def read(self, job: Callable[[], T]) -> T:
         """Run a query that may take long."""
@@ -75,9 +112,25 @@ class Desk:
         """Run an import, which may take minutes."""
         return await asyncio.get_running_loop().run_in_executor(self._importing, job)
 
+    async def ask(self, job: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Make calls to KSeF that a person watches, on a thread and a loop of their own. Given up here, they are given
+        up there: at once, even while they wait for a limit."""
+        asking = Asking(job)
+        self._asked.add(asking)
+        running = asyncio.get_running_loop().run_in_executor(self._asking, asking.run)
+        running.add_done_callback(lambda done: self._asked.discard(asking))
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            asking.cancel()
+            running.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody waits for it any more
+            raise
+
     def clear(self) -> None:
         """Let the threads go."""
-        for pool in (self._reading, self._acting, self._importing):
+        for asking in list(self._asked):
+            asking.cancel()
+        for pool in (self._reading, self._acting, self._importing, self._asking):
             pool.shutdown(wait=False, cancel_futures=True)
 
 

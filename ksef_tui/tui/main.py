@@ -19,7 +19,7 @@ from textual.widgets import Input
 from ksef_tui.domain.actions import ACTIONS, BY_ID
 from ksef_tui.domain.situations import Pane, Situation
 from ksef_tui.services import views
-from ksef_tui.services.views import HeaderView
+from ksef_tui.services.views import ClientRow, HeaderView, QueueRow
 from ksef_tui.tui import describe, present
 from ksef_tui.tui.access import AuthorizationPane, facts_of
 from ksef_tui.tui.desk import Desk, Loader
@@ -28,6 +28,7 @@ from ksef_tui.tui.lines import TONE_CLASSES, Lines
 from ksef_tui.tui.panes import ClientsPane, FilteredPane, QueuePane
 from ksef_tui.tui.panes import Pane as PaneWidget
 from ksef_tui.tui.present import Line
+from ksef_tui.tui.runs import RunWatch
 from ksef_tui.tui.windowed import WindowList
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ class MainScreen(Screen[None]):
         self._trouble = app.trouble
         self._version = -1
         self._seq = 0
+        self.runs = RunWatch(desk, self._runs_changed, app.run_ended)
+        self.clients.run_line = self.runs.line
         self.invoices_changed: Signal[tuple[int, ...]] = Signal(self, "invoices_changed")
         self._ticks = 0
         self._queue_wanted = False
@@ -122,6 +125,7 @@ class MainScreen(Screen[None]):
             if self.clients.tick():
                 self.keys.renew()  # a request cannot be handed in any more
             self.authorization.tick()
+            self.look_at_runs()
             if self._terminal is not None and not self._terminal.isatty():
                 self.app.exit(0)  # it is gone, and no signal has told
         try:
@@ -129,6 +133,7 @@ class MainScreen(Screen[None]):
             if version == self._version:
                 return
             first, self._version = self._version < 0, version
+            self.runs.touch()
             if first:
                 self._seq = views.newest_seq(self.desk.office)
                 self.clients.reload()  # the rest, which may take long, when they have been painted
@@ -147,6 +152,17 @@ class MainScreen(Screen[None]):
         if changes.client_ids:
             self.clients.list.changed(changes.client_ids)
         self.call_after_refresh(self._read_after, frozenset(changes.client_ids))
+
+    def look_at_runs(self) -> None:
+        """How what is done for many clients stands."""
+        try:
+            self.runs.look()
+        except Exception as error:
+            self._trouble(error)
+
+    def _runs_changed(self) -> None:
+        self.clients.renew_edges()
+        self.keys.renew()
 
     def _read_after(self, client_ids: frozenset[int]) -> None:
         """What other threads read for a change, when the rows themselves are on the screen: threads take turns."""
@@ -207,7 +223,9 @@ class MainScreen(Screen[None]):
             pane=self.pane,
             client=client,
             states=self.queue.target_states() if self.pane is Pane.QUEUE else {},
-            marked=len(self.queue.list.marks),
+            marked=len(self.marked_list().marks) if self.pane is not Pane.AUTHORIZATION else 0,
+            runs=bool(self.runs.open),
+            ran=self.runs.ran,
             exercise=self.desk.exercise is not None,
             real=self.environment in REAL,
         )
@@ -246,11 +264,16 @@ class MainScreen(Screen[None]):
         if self.pane is Pane.QUEUE:
             if self.queue.list.unmark() or self.queue.widen():
                 return
-        elif self.pane is Pane.CLIENTS and (self.clients.end_filter(clear=True) or self._everybody()):
+        elif self.pane is Pane.CLIENTS and (
+            self.clients.list.unmark() or self.clients.end_filter(clear=True) or self._everybody()
+        ):
             return
         self.show(Pane.CLIENTS)
 
     def _everybody(self) -> bool:
+        if self.clients.among is not None:
+            self.clients.only(None)
+            return True
         if self.clients.mine:
             self.toggle_mine()
             return True
@@ -260,6 +283,10 @@ class MainScreen(Screen[None]):
         """Only the operator's clients, or all."""
         self.clients.mine = not self.clients.mine
         self.clients.other_list()
+
+    def marked_list(self) -> WindowList[ClientRow] | WindowList[QueueRow]:
+        """The list that marks belong to now."""
+        return self.queue.list if self.pane is Pane.QUEUE else self.clients.list
 
     def filtered_pane(self) -> FilteredPane:
         """The list that a filter belongs to now."""
@@ -315,7 +342,10 @@ class MainScreen(Screen[None]):
 
     @on(WindowList.Marked)
     def _marked(self, event: WindowList.Marked) -> None:
-        self.queue.count_marks()
+        if event.list is self.queue.list:
+            self.queue.count_marks()
+        else:
+            self.clients.renew_edges()
         self.keys.renew()
 
     @on(WindowList.ReadFailed)

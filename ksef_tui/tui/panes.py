@@ -155,6 +155,9 @@ class ClientsPane(FilteredPane):
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk, "clients")
         self.mine = False
+        self.among: frozenset[int] | None = None  # only these, with the words why
+        self.among_words = ""
+        self.run_line: Callable[[int], Line] = lambda room: ()
         self._counting: set[int] = set()
         self._begun: array[int] | None = None
         self.counts = ClientCounts(0, 0)
@@ -185,7 +188,22 @@ class ClientsPane(FilteredPane):
         return client_views.client_rows(self.desk.office, self.desk.operator, ids)
 
     def _paint(self, row: ClientRow, width: int, marked: bool) -> Line:
-        return present.client_row(self.desk.look, row, width, self.desk.now())
+        return present.client_row(self.desk.look, row, width, self.desk.now(), marked)
+
+    def only(self, among: frozenset[int] | None, words: str = "") -> None:
+        """Only these clients; None: all."""
+        self.among, self.among_words = among, words
+        self.other_list()
+
+    def targets(self) -> list[int]:
+        """The marked clients in the order of the list, else the one under the cursor."""
+        if self.list.marks:
+            return [one for one in self.list.ids if one in self.list.marks]
+        return [self.list.current_id] if self.list.current_id is not None else []
+
+    def renew_edges(self) -> None:
+        """The marks, or what is being done for many clients, changed."""
+        self._draw_title()
 
     def tick(self) -> bool:
         """A second has passed: requests to sign count down. True when the time of one has just run out."""
@@ -197,8 +215,13 @@ class ClientsPane(FilteredPane):
         return bool(over)
 
     def _job(self) -> Callable[[], array[int]]:
-        office, operator, text, mine = self.desk.office, self.desk.operator, self.text, self.mine
-        return lambda: client_views.client_ids(office, operator, text, mine)
+        office, operator, text, mine, among = self.desk.office, self.desk.operator, self.text, self.mine, self.among
+
+        def job() -> array[int]:
+            found = client_views.client_ids(office, operator, text, mine)
+            return found if among is None else array("q", [one for one in found if one in among])
+
+        return job
 
     def _show(self, ids: array[int]) -> None:
         if not ids:
@@ -219,18 +242,22 @@ class ClientsPane(FilteredPane):
 
     def _draw_title(self) -> None:
         listed = len(self.list.ids)
-        shown = f"{listed} z {self.counts.total}" if self.text or self.mine else str(listed)
-        parts = [f"Klienci {shown}"]
+        narrowed = self.text or self.mine or self.among is not None
+        parts = [f"Klienci {listed} z {self.counts.total}" if narrowed else f"Klienci {listed}"]
+        if self.among is not None:
+            parts.append(self.among_words)
         if self.mine:
             parts.append("moi")
         if self.text:
             parts.append(f"„{self.text}”")
         trouble = self.counts.trouble
         note: Line = ((count_of(trouble, "wymaga", "wymagają", "wymaga") + " uwagi", "bad"),) if trouble else ()
-        self.edges(self.title_line("1", *parts), lambda room: note)
+        if self.list.marks:
+            parts.append(f"zaznaczone {len(self.list.marks)}")
+        self.edges(self.title_line("1", *parts), lambda room: self.run_line(room) or note)
 
     def _when_empty(self) -> list[Line]:
-        if self.text or self.mine:
+        if self.text or self.mine or self.among is not None:
             return [(), (("  Nikt nie pasuje. ", "text"), ("Esc", "key"), (" zdejmuje filtr.", "text"))]
         return [
             (),

@@ -141,7 +141,7 @@ _FORMS = re.compile(
 # Clients ------------------------------------------------------------------------------------------------------------
 
 
-def client_row(look: Look, row: ClientRow, width: int, now: datetime) -> Line:
+def client_row(look: Look, row: ClientRow, width: int, now: datetime, marked: bool = False) -> Line:
     """Badge · name · what waits or stands · state in a word; the minutes to sign are those of now."""
     badge = AUTH_BADGES[row.status]
     name_width, count_width = _client_widths(width)
@@ -154,8 +154,11 @@ def client_row(look: Look, row: ClientRow, width: int, now: datetime) -> Line:
     word = short_word(said, word_width - (8 if row.paused else 0))
     if row.paused:
         word = f"pauza · {word}"
+    sign: Line = ((f" {look.glyph(badge)} ", badge.tone),)
+    if marked:
+        sign = (("▪", "key"), (f"{look.glyph(badge)} ", badge.tone))
     return (
-        (f" {look.glyph(badge)} ", badge.tone),
+        *sign,
         (fit(name, name_width), "strong"),
         (fit(count, count_width, right=True) + " ", tone),
         (fit(f" {word}", word_width + 1), badge.tone),
