@@ -240,7 +240,7 @@ ACTIONS: tuple[Action, ...] = (
         "y",
         "y",
         "Lista z KSeF",
-        "Czyta z KSeF, kto nadał biuru uprawnienia: pokazuje nowych i zmiany, dodaje ich po potwierdzeniu.",
+        "Czyta z KSeF, kto nadał biuru uprawnienia: pokazuje, kogo brak i co się zmieniło, i dodaje po potwierdzeniu.",
         P,
         Danger.ASK,
         act=Act.CLIENT_ADD,
