@@ -51,6 +51,11 @@ class House:
     def db(self):
         return self.office.db
 
+    def now_again(self) -> None:
+        """Back to the time of KSeF."""
+        self._shift = timedelta(0)
+        self.later()
+
     def later(self, **delta: float) -> None:
         """Let time pass for the office (not for KSeF)."""
         self._shift += timedelta(**delta)

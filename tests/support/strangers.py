@@ -36,8 +36,8 @@ class Stranger:
         self._paper = paper or seal(nip)
         self._url = ministry.url
 
-    async def token(self, *permissions: str) -> str:
-        """A KSeF token of this company, ready for use."""
+    async def token(self, *permissions: str, revoked: bool = False) -> str:
+        """A KSeF token of this company, ready for use; `revoked`: taken back by the company since."""
         import httpx
 
         async with KsefApi(self._url, _Nobody()) as api, httpx.AsyncClient(base_url=self._url, trust_env=False) as http:
@@ -49,6 +49,10 @@ class Stranger:
                 address = f"/v2/tokens/{made['referenceNumber']}"
                 while (await http.get(address, headers=headers)).json()["status"] != "Active":
                     await asyncio.sleep(0.01)
+                if revoked:
+                    (await http.delete(address, headers=headers)).raise_for_status()
+                    while (await http.get(address, headers=headers)).json()["status"] != "Revoked":
+                        await asyncio.sleep(0.01)
             return made["token"]
 
     async def grant_office(self, nip: str, *, delegate: bool) -> None:
