@@ -141,13 +141,15 @@ def may_become(act: str, old: AuthState, new: AuthState) -> bool:
 def effective(
     state: AuthState, valid_until: datetime | None, now: datetime, warn_days: int, method: str | None = None
 ) -> AuthState:
-    """A standing authorisation as it is today: time alone makes `active` expiring and then expired.
+    """A standing authorisation as it is today: time alone makes `active` expiring, and whatever works expired.
 
     It is expiring from `warn_days` before its end, a login by an external signature from 24 hours before it.
     """
-    if state not in (A.ACTIVE, A.EXPIRING) or valid_until is None:
+    if state not in (A.ACTIVE, A.EXPIRING, A.READ_ONLY) or valid_until is None:
         return state
     if valid_until <= now:
         return A.EXPIRED
+    if state is A.READ_ONLY:  # that it cannot issue says more than when it ends
+        return state
     warning = EXTERNAL_WARNING if method == AuthMethod.EXTERNAL else timedelta(days=warn_days)
     return A.EXPIRING if valid_until - now <= warning else A.ACTIVE

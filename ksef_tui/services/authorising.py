@@ -8,7 +8,14 @@ import sqlite3
 from datetime import datetime
 from typing import Any
 
-from ksef_tui.domain.authorizations import AUTH_BADGES, AuthMethod, AuthState, AuthStep, may_become
+from ksef_tui.domain.authorizations import (
+    AUTH_BADGES,
+    AuthMethod,
+    AuthState,
+    AuthStep,
+    effective,
+    may_become,
+)
 from ksef_tui.domain.onboarding import OnboardingStep
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Act, Operator, require
@@ -159,7 +166,9 @@ def requested(office: Office, operator: Operator, client_id: int) -> None:
     old = AuthState(row["state"])
     client = offices.client(office.db, client_id)
     if client is None or client["office"] or not may_become("request", old, AuthState.REQUESTED):
-        raise Problem("nothing_to_ask", f"Pismo nie jest potrzebne: stan autoryzacji to „{AUTH_BADGES[old].label}”.")
+        until = from_text(row["valid_until"]) if row["valid_until"] else None
+        today = AUTH_BADGES[effective(old, until, now, 0, row["method"])]
+        raise Problem("nothing_to_ask", f"Pismo nie jest potrzebne: stan autoryzacji to „{today.label}”.")
     with office.db.write() as connection:
         if not authorizations.move(
             connection, now, client_id, "request", old, AuthState.REQUESTED,

@@ -159,9 +159,8 @@ def badge_word(row: sqlite3.Row, state: AuthState, now: datetime) -> str:
             until = warsaw(from_text(row["valid_until"])).strftime("%H:%M")
         return f"{what} do {until}" if state is AuthState.EXPIRING else f"{what} wygasł{'a' if what == 'sesja' else ''}"
     if state is AuthState.NO_PERMISSION:
-        seen = row["withdrawn_at"] or row["checked_at"]
-        since = warsaw(from_text(seen)).strftime("%d.%m") if seen else ""
-        return f"klient odebrał {since}".strip() if row["reason_code"] == "withdrawn" else "klient nie nadał"
+        since = warsaw(from_text(row["withdrawn_at"])).strftime("%d.%m") if row["withdrawn_at"] else ""
+        return f"klient odebrał {since}" if since else "klient nie nadał"
     if state is AuthState.TO_SIGN:
         return to_sign_word(from_text(row["sign_until"]) if row["sign_until"] else None, now)
     if state is AuthState.ENDED and row["gone"] is not None:
@@ -298,7 +297,8 @@ def _sentence(office: Office, row: sqlite3.Row, state: AuthState, now: datetime)
     if state is AuthState.REQUESTED:
         wanted = f"Klient ma nadać: {rights_wanted}, dla NIP {office.nip}. Gdy nada: a Autoryzuj albo r Sprawdź."
         sent = f"{warsaw(from_text(row['requested_at'])):%d.%m.%Y}" if row["requested_at"] else ""
-        return f"Pismo do klienta wysłano {sent}: czekamy, aż nada uprawnienia." if sent else row["reason"], wanted
+        waits = f"Pismo do klienta wysłano {sent}: czekamy, aż nada uprawnienia." if sent else row["reason"]
+        return f"{waits} {row['reason']}" if sent and row["reason_code"] == "unreachable" else waits, wanted
     if state is AuthState.ACTIVE and row["reason_code"]:  # something new failed, what worked before does
         return row["reason"], ""
     if state is AuthState.ACTIVE:

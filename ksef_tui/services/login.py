@@ -37,6 +37,7 @@ from ksef_tui.store import authorizations, offices, onboardings, settings, signa
 from ksef_tui.store.records import audit
 
 REFRESH_AHEAD = timedelta(seconds=90)  # an access token this near its end is renewed first
+NOT_CHECKED = "Teraz nie sprawdzono: KSeF nie odpowiada."
 REFRESH_PAUSE = 0.5  # seconds before a refresh that got no answer is asked once more
 
 
@@ -156,7 +157,7 @@ async def _check(turn: Turn, row: sqlite3.Row) -> None:
         return
     old = AuthState(row["state"])
     if is_weather(turn, row, verdict) and old is not AuthState.FAILED:  # it says nothing about rights
-        _note_weather(turn, old, verdict.reason)
+        _note_weather(turn, row, verdict.reason)
         return
     await _learned(turn, row, "learn", old, verdict)
 
@@ -242,7 +243,7 @@ async def _check_standing(turn: Turn, row: sqlite3.Row) -> None:
         turn.come_back(limited.retry_after)
         return
     except KsefError as weather:
-        _note_weather(turn, old, f"KSeF nie odpowiada. {weather.message}")
+        _note_weather(turn, row, f"KSeF nie odpowiada. {weather.message}")
         return
     write_verdict(turn, row, "learn", old, verdict)
 
@@ -253,7 +254,12 @@ def _over() -> Verdict:
     return Verdict(AuthState.EXPIRED, AuthStep.SIGN, "sign_again", reason)
 
 
-def _note_weather(turn: Turn, state: AuthState, reason: str) -> None:
+def _note_weather(turn: Turn, row: sqlite3.Row, reason: str) -> None:
+    """A check that KSeF did not answer changes nothing; what was wrong before is still wrong, and is still said."""
+    state = AuthState(row["state"])
+    known = row["reason"].removesuffix(NOT_CHECKED).rstrip()
+    if known and state not in CAN_SEND:
+        reason = f"{known} {NOT_CHECKED}"
     with turn.office.db.write() as connection:
         authorizations.note(
             connection, turn.now, turn.client_id, state, intent="", reason_code="unreachable", reason=reason
@@ -325,11 +331,12 @@ async def _refreshed(turn: Turn, row: sqlite3.Row) -> Access | None:
     access = _in_context(turn, row, new.token)
     if access is None:
         return None
+    works = AuthState(row["state"]) in CAN_SEND  # else the reason says more than that KSeF answers again
     with turn.office.db.write() as connection:
         authorizations.note(
             connection, turn.now, turn.client_id, AuthState(row["state"]),
             sealed_access=seal(turn, "access", new.token), access_until=to_text(new.valid_until),
-            **({"reason_code": "", "reason": ""} if row["reason_code"] == "unreachable" else {}),
+            **({"reason_code": "", "reason": ""} if row["reason_code"] == "unreachable" and works else {}),
         )  # fmt: skip
     return access
 

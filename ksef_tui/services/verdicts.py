@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
-from ksef_tui.domain.authorizations import AuthMethod, AuthState, AuthStep
+from ksef_tui.domain.authorizations import AuthMethod, AuthState, AuthStep, effective
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.secret import Secret
 from ksef_tui.domain.times import WARSAW, from_text, to_text
@@ -32,6 +32,7 @@ from ksef_tui.store.records import audit
 NO_PERMISSIONS, BLOCKED_BY_MF = 415, 480
 CERTIFICATE_CODES = ("460", "21115")  # what KSeF also says while its own check of certificates is down (F41)
 Proof = sqlite3.Row | dict[str, Any]  # a client's authorisation, or the way that is only tried
+_OF_THE_SUBJECT = (str(NO_PERMISSIONS), str(BLOCKED_BY_MF))  # judgements about who it is, not about the certificate
 _WORKS = (AuthState.ACTIVE, AuthState.EXPIRING, AuthState.READ_ONLY)
 
 
@@ -178,7 +179,7 @@ def write_verdict(turn: Turn, row: sqlite3.Row, act: str, old: AuthState, verdic
             finishing=act == "finish", works=verdict.state in _WORKS,
             reason_code=verdict.reason_code, reason=verdict.reason,
         )  # fmt: skip
-        spares = is_weather(turn, row, verdict) or (not verdict.is_good and _is_another_way(row))
+        spares = is_weather(turn, row, verdict) or (not verdict.is_good and _is_another_way(turn, row, verdict))
         if act == "finish" and spares and put_back(turn, row, verdict):
             return False
         _write(turn, connection, row, act, old, verdict)
@@ -231,9 +232,10 @@ def _withdrawn(turn: Turn, row: sqlite3.Row, act: str, old: AuthState, verdict: 
     """That a client took back what it had granted, and when that was seen first: later checks do not move the day (F28)."""
     if verdict.state is not AuthState.NO_PERMISSION:
         return {"withdrawn_at": None} if verdict.state in _WORKS else {}
-    seen = to_text(turn.now) if old in _WORKS else row["withdrawn_at"]
-    if act == "finish" and seen is not None and _is_another_subject(turn, row):
+    if act == "finish" and _is_another_subject(turn, row):
         return {}
+    worked = old in _WORKS or (act == "finish" and row["fallback"] is not None)
+    seen = to_text(turn.now) if worked else row["withdrawn_at"]
     return {"withdrawn_at": seen, "reason_code": "withdrawn"} if seen is not None else {}
 
 
@@ -243,11 +245,14 @@ def _is_another_subject(turn: Turn, row: sqlite3.Row) -> bool:
     return identity is None or row["subject"] != f"{identity['subject_type']}:{identity['subject_value']}"
 
 
-def _is_another_way(row: sqlite3.Row) -> bool:
-    """Whether what was tried is not what worked before: another identity, or a proof that is new each time."""
+def _is_another_way(turn: Turn, row: sqlite3.Row, verdict: Verdict) -> bool:
+    """Whether what was tried is not what worked before: another identity, or a proof that is new each time. What KSeF
+    says of rights and blocks it says of whoever the certificate names, so a renewed certificate is no other way then."""
     if row["method"] in (AuthMethod.EXTERNAL, AuthMethod.TOKEN) or row["fallback"] is None:
         return True
     before = json.loads(row["fallback"])
+    if verdict.reason_code in _OF_THE_SUBJECT and before["method"] == row["method"]:
+        return _is_another_subject(turn, row)
     return (before["method"], before["identity_id"]) != (row["method"], row["identity_id"])
 
 
@@ -267,6 +272,9 @@ def put_back(turn: Turn, row: sqlite3.Row, verdict: Verdict) -> bool:
         if before is None:
             return False
         state, values = before
+        until = from_text(values["valid_until"]) if values["valid_until"] else None
+        if effective(state, until, turn.now, 0, values["method"]) is AuthState.EXPIRED:
+            return False  # it does not work any more either: what is true now is that the new one failed
         code = "unreachable" if is_weather(turn, row, verdict) else verdict.reason_code
         before_that = "działa poprzednia"
         if state is AuthState.BLOCKED:  # its identity is stopped: the client stays with it until that works again

@@ -64,7 +64,7 @@ async def test_a_blocked_identity_is_stopped_everywhere_and_every_screen_says_wh
     status = contract.authorization(house.office, house.admin, working.nip)
     assert (status["status"], status["reason_code"], status["reason"]) == ("blocked", "identity_stopped", row["reason"])
     view = client_views.authorization(house.office, house.admin, working.id)
-    assert view.actions[0] == "auth.start", "with another profile"
+    assert "auth.start" in view.actions, "with another profile"
     await house.work()
     assert (house.states(ids), house.ministry.posts(SEND)) == (["approved"], 0)
 
