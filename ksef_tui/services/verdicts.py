@@ -95,6 +95,7 @@ async def read_rights(turn: Turn, token: Secret, *, tokens: TokenPair | None = N
             f"KSeF zalogował do NIP {said.context_value} zamiast {turn.nip} – niczego nie wysłano.",
         )  # fmt: skip
     access = Access(turn.nip, token)
+    subject = f"{said.subject_type}:{said.subject_value}" if said.subject_value else ""
     rights = set(said.permissions)
     can_delegate = False
     try:
@@ -128,7 +129,7 @@ async def read_rights(turn: Turn, token: Secret, *, tokens: TokenPair | None = N
         reason=reason,
         tokens=tokens,
         reference=reference,
-        subject=f"{said.subject_type}:{said.subject_value}" if said.subject_value else "",
+        subject=subject,
         rights=tuple(sorted(rights)),
         can_delegate=can_delegate,
         stands=tokens is None,
@@ -229,14 +230,27 @@ def _write(
 
 
 def _withdrawn(turn: Turn, row: sqlite3.Row, act: str, old: AuthState, verdict: Verdict) -> dict[str, Any]:
-    """That a client took back what it had granted, and when that was seen first: later checks do not move the day (F28)."""
-    if verdict.state is not AuthState.NO_PERMISSION:
-        return {"withdrawn_at": None} if verdict.state in _WORKS else {}
-    if act == "finish" and _is_another_subject(turn, row):
+    """That a client took back what it had granted to this very subject, and when that was seen first: later checks do
+    not move the day (F28)."""
+    if verdict.state in (AuthState.ACTIVE, AuthState.EXPIRING) or (act == "finish" and _is_another_subject(turn, row)):
+        return {"withdrawn_at": None}
+    if verdict.state not in (AuthState.NO_PERMISSION, AuthState.READ_ONLY):
         return {}
+    before = json.loads(row["fallback"]) if act == "finish" and row["fallback"] is not None else row
+    could_issue = bool(set(json.loads(before["rights"])) & {"Owner", "InvoiceWrite"})
+    if verdict.state is AuthState.READ_ONLY:
+        seen = to_text(turn.now) if could_issue else row["withdrawn_at"]
+        gone = f"{turn.client['name']}: klient odebrał uprawnienie: wystawianie faktur ({_whom(verdict.subject)})."
+        return {"withdrawn_at": seen, **({"reason": gone} if seen is not None else {})}
     worked = old in _WORKS or (act == "finish" and row["fallback"] is not None)
     seen = to_text(turn.now) if worked else row["withdrawn_at"]
     return {"withdrawn_at": seen, "reason_code": "withdrawn"} if seen is not None else {}
+
+
+def _whom(subject: str) -> str:
+    """`Nip:5265877635` as sentences name it."""
+    kind, _, value = subject.partition(":")
+    return f"dla {kind.upper()} {value}" if value else "dla biura"
 
 
 def _is_another_subject(turn: Turn, row: sqlite3.Row) -> bool:
