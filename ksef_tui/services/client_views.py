@@ -12,7 +12,6 @@ from ksef_tui.domain.authorizations import (
     AUTH_BADGES,
     CAN_SEND,
     LOGIN_CHAIN,
-    METHOD_LABELS,
     AuthMethod,
     AuthState,
     AuthStep,
@@ -253,7 +252,9 @@ def _identity_line(office: Office, row: sqlite3.Row, method: AuthMethod | None) 
         return ""
     if row["identity_id"] is None:
         until = warsaw(from_text(row["valid_until"])).strftime("%d.%m.%Y") if row["valid_until"] else ""
-        return METHOD_LABELS[method] + (f", do {until}" if until else "")
+        kind, _, value = row["subject"].partition(":")
+        signer = f"podpisał {kind.upper()} {value}, " if method is AuthMethod.EXTERNAL and until and value else ""
+        return f"{signer}do {until}" if until else ""
     identity = offices.identity(office.db, row["identity_id"])
     assert identity is not None
     until = warsaw(from_text(identity["valid_to"])).strftime("%d.%m.%Y")
@@ -367,12 +368,12 @@ def _to_sign(row: sqlite3.Row, now: datetime) -> tuple[str, str]:
     if not seconds_to_sign(until, now):
         return (
             "Żądanie straciło ważność: na podpis jest 10 minut.",
-            "Klawisz e robi nowe żądanie i proponuje, gdzie je zapisać. Podpisz je od razu i wczytaj klawiszem f.",
+            "e robi nowe i pyta, gdzie je zapisać; podpisz je od razu, f wczytuje podpisane.",
         )
     assert until is not None
     return (
-        f"Żądanie czeka na podpis do {warsaw(until):%H:%M:%S}: Podpis Zaufany albo podpis lub pieczęć kwalifikowana.",
-        "Podpisz zapisany plik poza programem i wczytaj podpisany klawiszem f – bez otwierania i zapisywania w edytorze.",
+        f"Do podpisu do {warsaw(until):%H:%M:%S}: Podpis Zaufany, podpis albo pieczęć kwalifikowana.",
+        "e zapisuje żądanie, f wczytuje podpisany plik. Nie otwieraj go w edytorze.",
     )
 
 
@@ -388,15 +389,15 @@ def _ended(row: sqlite3.Row) -> tuple[str, str]:
     if row["intent"] == "check":
         return f"{ended}; sprawdzam, czy klient odebrał uprawnienia…", ""
     if row["gone"]:
-        return f"{ended}. Uprawnienia odebrane, sprawdzono {seen}.", ""
+        return f"{ended}. Uprawnienia odebrane, sprawdzono {seen}.", "Gdyby klient wrócił: k wznawia obsługę."
     if row["gone"] is not None:
         return (
             f"{ended}. Klient jeszcze nie odebrał biuru uprawnień, sprawdzono {seen}.",
-            "l pismo: które uprawnienia odebrać i gdzie. Gdy klient to zrobi: r Sprawdź.",
+            "l pismo do niego; gdy odbierze, r sprawdza jeszcze raz.",
         )
     return (
-        f"{ended}: nic nie zostanie wysłane. Klient powinien teraz odebrać biuru uprawnienia.",
-        "l pismo: które uprawnienia odebrać i gdzie. r sprawdza, czy klient to zrobił; k wznawia obsługę.",
+        f"{ended}. Klient ma teraz odebrać biuru uprawnienia.",
+        "l pismo do niego, r sprawdza, czy je odebrał. Gdyby wrócił: k wznawia obsługę.",
     )
 
 
@@ -419,7 +420,7 @@ def _next_actions(
             return ("client.letter", "auth.switch", *standing)
         return ("auth.switch", *standing) if token else standing
     if state is AuthState.ENDED:
-        return ("auth.check", "client.letter", "client.end")
+        return ("auth.check", "client.letter")
     if state is AuthState.BLOCKED and reason_code == STOPPED:  # it is the profile that is blocked, not the client
         return ("identity.takeover", "auth.switch", "auth.start")
     if state is AuthState.BLOCKED:  # another login does not lift a block

@@ -21,6 +21,7 @@ from ksef_tui.ksef import operations as op
 from ksef_tui.ksef.codes import auth_code
 from ksef_tui.ksef.errors import KsefError, Limited, NotReachable, Refused, Unknown
 from ksef_tui.ksef.models import TokenPair
+from ksef_tui.services.authorising import restored
 from ksef_tui.services.calls import NotNow
 from ksef_tui.services.office import Office
 from ksef_tui.services.turn import Turn
@@ -31,6 +32,7 @@ from ksef_tui.store.records import audit
 CHALLENGE_LIVES = timedelta(minutes=10)  # facts §4.1
 JUDGED_WITHIN = timedelta(minutes=40)  # the token to ask with lives 45 (facts §4.5); OCSP may take minutes of them
 KINDS = {"signed": "signed_request", "operation": "operation_token"}
+NOT_SIGNED = "Żądania nikt nie podpisał w 10 minut: działa poprzednia autoryzacja."
 AGAIN = 2.0  # seconds until the next attempt when there was no connection
 
 # What a login is for, by its tokens and its reference: the verdict on it, or None when it is not the client's
@@ -73,6 +75,27 @@ async def go_on(turn: Turn, row: sqlite3.Row, use: Use = _authorises) -> None:
         turn.come_back(wait.seconds)
     except Limited as limited:
         turn.come_back(limited.retry_after)
+
+
+def give_up(turn: Turn) -> None:
+    """A request that nobody signed in its ten minutes gives way to the login that worked before, if one did: invoices
+    stand no longer than that. Without such a login it stays, and a person makes a new request."""
+    asked = signature_requests.get(turn.office.db, turn.client_id)
+    if asked is None:
+        return
+    left = (from_text(asked["valid_until"]) - turn.now).total_seconds()
+    if left > 0:
+        turn.come_back(left)
+        return
+    with turn.office.db.write() as connection:
+        before = restored(connection, turn.client_id)
+        if before is None:
+            return
+        state, values = before
+        values |= {"intent": "", "step_failed": 0, "reason_code": "not_signed", "reason": NOT_SIGNED}
+        if authorizations.move(connection, turn.now, turn.client_id, "cancel", AuthState.TO_SIGN, state, **values):
+            signature_requests.delete(connection, turn.client_id)
+            audit(connection, turn.now, None, "auth.cancel", client_id=turn.client_id, code="not_signed")
 
 
 async def _fetch(turn: Turn, row: sqlite3.Row) -> None:

@@ -61,6 +61,8 @@ async def carry_out_intent(turn: Turn) -> None:
         await (_check_standing(turn, row) if by_hand else _check(turn, row))
     elif row["intent"] == "revoke":
         await _revoke(turn, row)
+    elif row["state"] == AuthState.TO_SIGN and by_hand and not onboarding.is_under_way(turn):
+        external.give_up(turn)
     turn.signs_for = None
     await client_sessions.end(turn)
 

@@ -61,6 +61,7 @@ UNION SELECT client_id FROM invoice_count WHERE n > 0 AND state IN ('approved', 
 UNION SELECT client_id FROM invoice WHERE state = 'accepted' AND upo IN ('none', 'late')
 UNION SELECT client_id FROM session WHERE state NOT IN ('finished', 'lost')
 UNION SELECT client_id FROM identity_switch
+UNION SELECT client_id FROM authorization WHERE state = 'to_sign' AND fallback IS NOT NULL
 UNION SELECT id FROM client WHERE office = 1 AND EXISTS (SELECT 1 FROM identity WHERE suspected_at IS NOT NULL AND removed_at IS NULL)
 UNION SELECT client_id FROM client_session WHERE end_at <= :now OR refresh_until <= :now
 UNION SELECT client_id FROM staff_order WHERE state IN ('wanted', 'sent', 'unknown')

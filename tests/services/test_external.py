@@ -184,6 +184,20 @@ async def test_ten_minutes_are_counted_down_and_then_a_new_request_is_made(house
     assert house.auth(client)["state"] == "active"
 
 
+async def test_a_client_whose_login_works_stands_no_longer_than_the_ten_minutes(house: House):
+    client = await house.ready_client()
+    await asked(house, client)
+    ids = house.approved(client)
+    await house.work()
+    assert (house.states(ids), house.auth(client)["state"]) == (["approved"], "to_sign")
+    house.later(minutes=10, seconds=1)
+    await house.work_until(lambda: house.states(ids) == ["accepted"])
+    row = house.auth(client)
+    assert (row["state"], row["method"], row["reason_code"]) == ("active", "certificate", "not_signed")
+    assert "działa poprzednia" in shown(house, client)[1]
+    assert house.db.value("SELECT count(*) FROM signature_request") == 0
+
+
 async def test_the_request_outlives_the_program_and_another_process_goes_on(house: House):
     from ksef_tui.compose import open_office
     from ksef_tui.services.office import operator_named

@@ -351,7 +351,7 @@ async def test_a_service_ends_is_checked_and_resumed(house: House, screen: Progr
         await pilot.press("down", "enter")
         await expect(pilot, lambda: "obsługa zakończona" in text_of(app))
         await expect(pilot, lambda: house.auth(client)["intent"] == "")
-        await expect(pilot, lambda: "Klient powinien teraz odebrać" in text_of(app))
+        await expect(pilot, lambda: "Klient ma teraz odebrać" in text_of(app))
         await pilot.press("r")
         await expect(pilot, lambda: "klient nie odebrał" in text_of(app))
         await expect(pilot, lambda: "jeszcze nie odebrał" in text_of(app))
