@@ -16,13 +16,12 @@ from ksef_tui.domain.authorizations import (
     AuthState,
     AuthStep,
     effective,
-    seconds_to_sign,
     to_sign_word,
 )
 from ksef_tui.domain.roles import Act, Operator, require
 from ksef_tui.domain.text import alphabetical, fold
 from ksef_tui.domain.times import from_text, warsaw
-from ksef_tui.services import first_steps, onboarding_views
+from ksef_tui.services import client_words, first_steps, onboarding_views
 from ksef_tui.services.identity_rules import STOPPED, named
 from ksef_tui.services.office import Office
 from ksef_tui.services.views import AuthorizationView, ClientCounts, ClientRow, IdentityRow, StepView
@@ -44,7 +43,6 @@ _URGENCY: dict[AuthState, int] = {
     AuthState.MISSING: 10,
     AuthState.ENDED: 11,
 }
-STILL_GRANTED = "still_granted"
 TROUBLE = frozenset(
     {AuthState.BLOCKED, AuthState.EXPIRED, AuthState.NO_PERMISSION, AuthState.READ_ONLY, AuthState.FAILED}
 )
@@ -290,11 +288,11 @@ def _sentence(office: Office, row: sqlite3.Row, state: AuthState, now: datetime)
     if row["switch_phase"] == "waiting" and state is not AuthState.RUNNING:
         return _switching(office, row, state, now)
     if state is AuthState.TO_SIGN:
-        return _to_sign(row, now)
+        return client_words.to_sign(row, now)
     if state in (AuthState.ACTIVE, AuthState.EXPIRING) and row["reason_code"] == "415":  # a new login was refused
         return row["reason"], f"Potrzebne: {rights_wanted}, dla NIP {office.nip} – prośbę do klienta pisze l."
     if state is AuthState.ENDED:
-        return _ended(row)
+        return client_words.ended(row)
     if state is AuthState.REQUESTED:
         wanted = f"Klient ma nadać: {rights_wanted}, dla NIP {office.nip}. Gdy nada: a Autoryzuj albo r Sprawdź."
         sent = f"{warsaw(from_text(row['requested_at'])):%d.%m.%Y}" if row["requested_at"] else ""
@@ -361,44 +359,6 @@ def _for_whom(office: Office, row: sqlite3.Row) -> str:
     if identity is None or identity["subject_type"] == "Nip":
         return f"dla NIP {office.nip}"
     return f"dla {named(identity)} albo dla NIP {office.nip}"
-
-
-def _to_sign(row: sqlite3.Row, now: datetime) -> tuple[str, str]:
-    until = from_text(row["sign_until"]) if row["sign_until"] else None
-    if not seconds_to_sign(until, now):
-        return (
-            "Żądanie straciło ważność: na podpis jest 10 minut.",
-            "e robi nowe i pyta, gdzie je zapisać; podpisz je od razu, f wczytuje podpisane.",
-        )
-    assert until is not None
-    return (
-        f"Do podpisu do {warsaw(until):%H:%M:%S}: Podpis Zaufany, podpis albo pieczęć kwalifikowana.",
-        "e zapisuje żądanie, f wczytuje podpisany plik. Nie otwieraj go w edytorze.",
-    )
-
-
-def _ended(row: sqlite3.Row) -> tuple[str, str]:
-    """Since when, and whether the client has taken the rights back."""
-    since = f"{warsaw(from_text(row['ended_at'])):%d.%m.%Y}" if row["ended_at"] else ""
-    seen = f"{warsaw(from_text(row['seen_at'])):%d.%m.%Y}" if row["seen_at"] else ""
-    ended = f"Obsługa zakończona {since}".strip()
-    if row["reason_code"] == "unreachable" or (row["reason"] and row["reason_code"] != STILL_GRANTED):
-        return f"{ended}. {row['reason']}", ""
-    if row["intent"] == "revoke":
-        return f"{ended}; kończę logowanie biura w KSeF…", ""
-    if row["intent"] == "check":
-        return f"{ended}; sprawdzam, czy klient odebrał uprawnienia…", ""
-    if row["gone"]:
-        return f"{ended}. Uprawnienia odebrane, sprawdzono {seen}.", "Gdyby klient wrócił: k wznawia obsługę."
-    if row["gone"] is not None:
-        return (
-            f"{ended}. Klient jeszcze nie odebrał biuru uprawnień, sprawdzono {seen}.",
-            "l pismo do niego; gdy odbierze, r sprawdza jeszcze raz.",
-        )
-    return (
-        f"{ended}. Klient ma teraz odebrać biuru uprawnienia.",
-        "l pismo do niego, r sprawdza, czy je odebrał. Gdyby wrócił: k wznawia obsługę.",
-    )
 
 
 def _next_actions(

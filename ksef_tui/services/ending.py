@@ -21,7 +21,7 @@ from ksef_tui.ksef.errors import Limited, NotReachable, Refused, Unknown
 from ksef_tui.services import identity_rules, personal
 from ksef_tui.services.authorising import FORGET, restored
 from ksef_tui.services.calls import NotNow
-from ksef_tui.services.client_views import STILL_GRANTED
+from ksef_tui.services.client_words import STILL_GRANTED
 from ksef_tui.services.office import Office
 from ksef_tui.services.one_login import log_in
 from ksef_tui.services.turn import Turn
