@@ -255,6 +255,15 @@ ACTIONS: tuple[Action, ...] = (
         act=Act.AUTH_CHECK,
         applies=why.runs,
     ),
+    Action(
+        "staff",
+        "t",
+        "t",
+        "Pracownicy",
+        "Kto z biura co może u klientów i co z tego działa; nadawanie i odbieranie.",
+        P,
+        act=Act.STAFF_SEE,
+    ),
     Action("client.add", "n", "n", "Nowy klient", "Dodaje klienta: NIP i nazwa.", P, act=Act.CLIENT_ADD),
     Action(
         "profiles",
@@ -350,6 +359,7 @@ FOOTERS: dict[Pane, tuple[str, ...]] = {
         "client.sync",
         "mark.one",
         "bulk.show",
+        "staff",
     ),
     Pane.QUEUE: (
         "invoice.approve",
@@ -383,6 +393,7 @@ FOOTERS: dict[Pane, tuple[str, ...]] = {
         "client.end",
         "auth.switch",
         "identity.takeover",
+        "staff",
     ),
 }
 

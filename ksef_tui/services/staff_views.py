@@ -31,7 +31,7 @@ from ksef_tui.domain.text import alphabetical
 from ksef_tui.domain.times import from_text, polish_day
 from ksef_tui.services import staff as asking
 from ksef_tui.services.office import Office
-from ksef_tui.store import offices, staff
+from ksef_tui.store import leases, offices, staff
 
 ALL = ""  # the target of a right to all clients
 
@@ -50,6 +50,7 @@ class StaffRow:
     nip: str
     client: str
     general: bool  # by a right to all clients
+    single: bool  # by a right to this client alone
     given: frozenset[str]
     working: Working | None
     works_at: int
@@ -73,6 +74,8 @@ class StaffStatus:
     empty: bool
     pending: int
     trouble: str  # Polish; empty when rights can be given
+    failed: str  # the newest order, when it came to nothing, and why; Polish
+    working: bool  # whether somebody carries orders out
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,19 @@ def status(office: Office, operator: Operator) -> StaffStatus:
         empty=bool(read is not None and read["empty"]),
         pending=len(staff.pending(office.db)),
         trouble=trouble,
+        failed=_newest_failure(office),
+        working=bool(leases.holders(office.db, "worker:")),
     )
+
+
+def _newest_failure(office: Office) -> str:
+    newest = staff.orders(office.db, 1)
+    if not newest or newest[0]["state"] != OrderState.FAILED:
+        return ""
+    row = newest[0]
+    client = offices.client_by_nip(office.db, row["target_nip"]) if row["target_nip"] else None
+    where = client["name"] if client is not None else row["target_nip"] or "wszyscy klienci"
+    return f"{_what(row)} – {row['first_name']} {row['last_name']}, {where}: {row['reason']}"
 
 
 def people(office: Office, operator: Operator) -> list[StaffRow]:
@@ -254,6 +269,7 @@ class _Knowledge:
             nip=nip,
             client=self._names.get(nip, f"NIP {nip}"),
             general=any(row["target_nip"] == ALL for row in rows),
+            single=any(row["target_nip"] == nip for row in rows) and nip != ALL,
             given=frozenset(row["scope"] for row in rows),
             working=None,
             works_at=0,
@@ -325,5 +341,9 @@ def _received(rows: Iterable[sqlite3.Row]) -> dict[str, Received]:
 
 def _asked(order: sqlite3.Row) -> str:
     """`nadanie W P: zlecone`."""
+    return f"{_what(order)}: {ORDER_LABELS[OrderState(order['state'])]}"
+
+
+def _what(order: sqlite3.Row) -> str:
     what = "nadanie" if order["act"] == "grant" else "odebranie"
-    return f"{what} {letters(frozenset(json.loads(order['scopes'])))}: {ORDER_LABELS[OrderState(order['state'])]}"
+    return f"{what} {letters(frozenset(json.loads(order['scopes'])))}"

@@ -26,6 +26,7 @@ from ksef_tui.tui.dialogs.choices import Choice
 from ksef_tui.tui.dialogs.details import Details, Reader
 from ksef_tui.tui.dialogs.pick import Pick, Search, matching
 from ksef_tui.tui.present import Line, clean, fit
+from ksef_tui.tui.staff_acts import StaffActs
 from ksef_tui.tui.switch_acts import SwitchActs
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Acts:
             "exercise.troubles": self._troubles,
             **(on_one := {**AccessActs(screen, app).flows, **SwitchActs(screen, app).flows}),
             **BulkActs(screen, app, on_one).flows,
+            **StaffActs(screen, app).flows,
         }
 
     @property
