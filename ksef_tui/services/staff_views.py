@@ -156,6 +156,7 @@ def orders(office: Office, operator: Operator, limit: int) -> list[dict[str, Any
             "person": row["person_id"],
             "name": f"{row['first_name']} {row['last_name']}",
             "client": row["target_nip"],
+            "client_name": row["client_name"] or "",
             "all_clients": not row["target_nip"],
             "rights": json.loads(row["scopes"]),
             "state": row["state"],

@@ -151,8 +151,9 @@ def pending(db: Database) -> list[sqlite3.Row]:
 def orders(db: Database, limit: int) -> list[sqlite3.Row]:
     """Orders to give and take back, newest first, with the person and who asked. `limit` 0: all."""
     return db.rows(
-        "SELECT s.*, p.first_name, p.last_name, o.login FROM staff_order s JOIN staff_person p ON p.id = s.person_id "
-        "JOIN operator o ON o.id = s.asked_by WHERE s.act <> 'read' ORDER BY s.id DESC LIMIT ?",
+        "SELECT s.*, p.first_name, p.last_name, o.login, c.name AS client_name FROM staff_order s "
+        "JOIN staff_person p ON p.id = s.person_id JOIN operator o ON o.id = s.asked_by "
+        "LEFT JOIN client c ON c.nip = s.target_nip WHERE s.act <> 'read' ORDER BY s.id DESC LIMIT ?",
         (limit or -1,),
     )
 

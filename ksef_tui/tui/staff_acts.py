@@ -211,15 +211,15 @@ class StaffActs:
             lines: list[Line] = []
             for row in rows:
                 what = "nadanie" if row["act"] == "grant" else "odebranie"
-                where = row["client"] or "wszyscy klienci"
-                state = OrderState(row["state"])
-                head = f"{moment(from_text(row['asked_at']))}  {what} {letters(frozenset(row['rights']))}"
+                where = row["client_name"] or row["client"] or "wszyscy klienci"
+                state, rights = OrderState(row["state"]), letters(frozenset(row["rights"]))
                 lines.append(
-                    ((f"{fit(head, 34)} {clean(row['name'])}, {where}, zlecił(a) {clean(row['operator'])}: ", "text"),
-                     (ORDER_LABELS[state], tones.get(state, "busy")))
+                    ((moment(from_text(row["asked_at"]))[:16] + "  ", "dim"),
+                     (fit(ORDER_LABELS[state], 16), tones.get(state, "busy")),
+                     (fit(f"{what} {rights}", 14), "text"), (clean(row["name"]), "strong"))
                 )  # fmt: skip
-                if row["reason"]:
-                    lines += [(("    ", "text"), *line) for line in describe.plain([row["reason"]], width - 4, "dim")]
+                told = f"{where}, zlecił(a) {row['operator']}. {row['reason']}".strip()
+                lines += [((" " * 18, "text"), *line) for line in describe.plain([told], width - 18, "dim")]
             return lines or [(("Nie było jeszcze żadnych zleceń.", "dim"),)]
 
         await self._app.push_screen_wait(Reader("Zlecenia: nadane i odebrane prawa", build, "↑↓ przewija · Esc wraca"))

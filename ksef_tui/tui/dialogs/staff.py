@@ -95,6 +95,7 @@ class StaffBoard(Dialog["Wish | None"]):
         self.set_interval(LOOK_EVERY, self._look)
 
     def on_resize(self) -> None:
+        self._say_keys()
         self._draw()
 
     # Reading ------------------------------------------------------------------------------------------------------
@@ -134,11 +135,12 @@ class StaffBoard(Dialog["Wish | None"]):
         if not self._place.name:
             return (("▸wszyscy", "key"),)
         names = ("wszyscy", fit(clean(self._place.name), 40).rstrip())
-        return tuple(
+        tabs = [
             span
             for here, name in zip((False, True), names, strict=True)
             for span in ((f"▸{name}", "key") if here == self._place.at_client else (f" {name}", "dim"), ("   ", "text"))
-        )
+        ]
+        return (*tabs, ("←→", "key"), (" wszyscy albo ten klient", "dim"))
 
     @on(Rows.Moved)
     def _moved(self) -> None:
@@ -165,10 +167,9 @@ class StaffBoard(Dialog["Wish | None"]):
 
     def _say_keys(self) -> None:
         keys = [("n", "Nadaj"), ("x", "Odbierz"), ("w", "Odchodzi")] if self._may_change else []
-        keys += [("Enter", "Szczegóły"), ("r", "Odśwież"), ("h", "Zlecenia"), ("Esc", "Wróć")]
-        if self._place.name:
-            keys.insert(-1, ("←→", "klient"))
-        line: Line = tuple(span for key, label in keys for span in ((key, "key"), (f" {label}  ", "text")))
+        keys += [("Enter", "Więcej"), ("r", "Odśwież"), ("h", "Zlecenia"), ("Esc", "Wróć")]
+        apart = "  " if self.app.size.width >= 90 else " "
+        line: Line = tuple(span for key, label in keys for span in ((key, "key"), (f" {label}{apart}", "text")))
         self.query_one("#note", Text).say([(), line])
 
     @property
