@@ -1,9 +1,9 @@
 """Runs an app on this terminal, gives it keys and writes down how long each took to be repainted.
 
-    python -m tests.bench.keyed ksef FOLDER PANE COUNT CALM OUT | table ROWS COUNT CALM OUT
+    python -m tests.bench.keyed ksef FOLDER PANE COUNT CALM OUT | table ROWS COUNT CALM OUT | many FOLDER LOGIN COUNT CALM OUT
 
 The time runs from the key event handed to the driver until `App._display` has returned. Not through `Pilot.press`,
-which sleeps.
+which sleeps. `many` checks all clients meanwhile: keys at rest first, then until that is over.
 """
 
 from __future__ import annotations
@@ -78,6 +78,60 @@ class Watched:
         return {"page": page, "scroll": [await self.press("down") for _ in range(count)]}
 
 
+class Moving:
+    """The list of clients while much else is repainted: a key is over when the row under the cursor is another one."""
+
+    def __init__(self, app: KsefTui, calm: float) -> None:
+        self.app = app
+        self.calm = calm
+        self.shown: list[tuple[float, int | None]] = []
+        setattr(app, "post_display_hook", self._note)  # noqa: B010
+
+    def _note(self) -> None:
+        self.shown.append((perf_counter(), self.app.main.clients.list.current_id))
+
+    async def press(self, key: str) -> float:
+        """Milliseconds from the key to the end of the repaint that shows the cursor on another row."""
+        driver = self.app._driver
+        assert driver is not None
+        before, seen, start = self.app.main.clients.list.current_id, len(self.shown), perf_counter()
+        driver.process_message(events.Key(key, None))
+        while True:
+            for at, current in self.shown[seen:]:
+                if current != before:
+                    return (at - start) * 1000
+            if perf_counter() - start > PATIENCE:
+                raise RuntimeError(f"the key {key} did not move the cursor")
+            await asyncio.sleep(0.001)
+
+    async def keys(self, count: int, go_on: Callable[[], bool]) -> list[float]:
+        """Up and down within the page, at least `count` times and while `go_on` says so."""
+        times: list[float] = []
+        while len(times) < count or go_on():
+            times.append(await self.press("down" if len(times) // IN_PAGE % 2 == 0 else "up"))
+            await asyncio.sleep(QUIET * self.calm)
+        return times
+
+    async def drive(self, count: int, out: Path) -> None:
+        """At rest, then while all clients are checked."""
+        from ksef_tui.services import bulk
+
+        main, desk = self.app.main, self.app.desk
+        deadline = perf_counter() + PATIENCE
+        while not (main.clients.list.ids and main.header_view is not None):
+            if perf_counter() > deadline:
+                raise RuntimeError("the list did not fill")
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(SETTLED)
+        idle = await self.keys(count, lambda: False)
+        ids = bulk.everybody(desk.office, desk.operator, "check")
+        began = perf_counter()
+        run = await desk.act(lambda: bulk.begin(desk.office, desk.operator, "check", ids))
+        over = lambda: bulk.progress(desk.office, desk.operator, run.run_id).over  # noqa: E731
+        busy = await self.keys(count, lambda: not over())
+        out.write_text(json.dumps({"idle": idle, "busy": busy, "began": began, "ended": perf_counter()}))
+
+
 def driven(app: App[Any], ready: Callable[[], bool], first_keys: str, count: int, calm: float, out: Path) -> None:
     """Run the app, press the keys, leave the times in `out`."""
     watched = Watched(app, calm)
@@ -104,10 +158,31 @@ def driven(app: App[Any], ready: Callable[[], bool], first_keys: str, count: int
     asyncio.run(run())
 
 
+def _many(folder: Path, login: str, count: int, calm: float, out: Path) -> None:
+    office = open_office(folder)
+    app = KsefTui(office, operator_named(office, login))
+    moving = Moving(app, calm)
+
+    async def run() -> None:
+        driving = asyncio.create_task(moving.drive(count, out))
+        driving.add_done_callback(lambda _: app.exit())
+        await app.run_async()
+        driving.cancel()  # when the app ended first
+        await driving
+
+    try:
+        asyncio.run(run())
+    finally:
+        app.leave_nothing()
+
+
 def main() -> None:
     """As the arguments say."""
     kind, *arguments = sys.argv[1:]
     count, calm, out = int(arguments[-3]), float(arguments[-2]), Path(arguments[-1])
+    if kind == "many":
+        _many(Path(arguments[0]), arguments[1], count, calm, out)
+        return
     if kind == "table":
         driven(ListApp(int(arguments[0])), lambda: True, "", count, calm, out)
         return

@@ -30,6 +30,8 @@ class Scale:
     interactive: int  # invoices of one client
     clients: int
     each: int  # invoices of each of those clients
+    many: int  # clients that are checked at once
+    granting: int  # clients on the list from KSeF
     _folder: Path | None = field(default=None, repr=False)
 
     def small_place(self) -> Path:
@@ -60,7 +62,7 @@ def full() -> Scale:
     return Scale(
         start_office=Size(500, 100_000), small=Size(500, 1_000), big=Size(5_000, 1_000_000), calm=1.0, starts=7, keys=40, steps=20,
         pages=20,
-        rest=20.0, changes=20, commands=5, documents=2_000, interactive=30, clients=10, each=30,
+        rest=20.0, changes=20, commands=5, documents=2_000, interactive=30, clients=10, each=30, many=500, granting=2_000,
     )  # fmt: skip
 
 
@@ -69,5 +71,5 @@ def small() -> Scale:
     return Scale(
         start_office=Size(20, 100), small=Size(60, 300), big=Size(80, 1_000), calm=0.2, starts=1, keys=2, steps=2, pages=1, rest=0.5,
 
-        changes=2, commands=1, documents=20, interactive=3, clients=2, each=2,
+        changes=2, commands=1, documents=20, interactive=3, clients=2, each=2, many=12, granting=130,
     )  # fmt: skip
