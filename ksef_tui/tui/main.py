@@ -76,6 +76,7 @@ class MainScreen(Screen[None]):
         self.clients.run_line = self.runs.line
         self.invoices_changed: Signal[tuple[int, ...]] = Signal(self, "invoices_changed")
         self._ticks = 0
+        self._put_off: frozenset[int] | None = None
         self._queue_wanted = False
         self._terminal = sys.__stdin__ if sys.__stdin__ is not None and sys.__stdin__.isatty() else None
         self._settling: Timer | None = None
@@ -126,6 +127,7 @@ class MainScreen(Screen[None]):
                 self.keys.renew()  # a request cannot be handed in any more
             self.authorization.tick()
             self.look_at_runs()
+            self._read_put_off()
             if self._terminal is not None and not self._terminal.isatty():
                 self.app.exit(0)  # it is gone, and no signal has told
         try:
@@ -151,7 +153,15 @@ class MainScreen(Screen[None]):
             self.invoices_changed.publish(changes.invoice_ids)
         if changes.client_ids:
             self.clients.list.changed(changes.client_ids)
-        self.call_after_refresh(self._read_after, frozenset(changes.client_ids))
+        if self.runs.open:  # clients change many times a second: what is sorted and counted is read once in it
+            self._put_off = (self._put_off or frozenset()) | frozenset(changes.client_ids)
+        else:
+            self.call_after_refresh(self._read_after, frozenset(changes.client_ids))
+
+    def _read_put_off(self) -> None:
+        if self._put_off is not None:
+            put_off, self._put_off = self._put_off, None
+            self._read_after(put_off)
 
     def look_at_runs(self) -> None:
         """How what is done for many clients stands."""
