@@ -158,11 +158,13 @@ class Worker:
         self._seq = newest_seq(self.office)
 
     def _advance_bulk(self) -> None:
-        """Runs over many clients go on: the next few are asked."""
+        """Runs over many clients go on: the next few are asked, and stand in line behind who waits already."""
+        now = asyncio.get_running_loop().time()
         try:
             for client_id in bulk.advance(self.office):
-                client = self.clients.setdefault(client_id, Client())
-                client.next_at = client.not_before = 0.0
+                client = self.clients.setdefault(client_id, Client(next_at=None))
+                client.next_at = now if client.next_at is None else min(client.next_at, now)
+                client.not_before = 0.0
         except Problem as problem:
             self._cannot_write(problem)
 
