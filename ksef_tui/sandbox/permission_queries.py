@@ -130,11 +130,12 @@ def entities(call: Call) -> Reply:
 
 
 def persons(call: Call) -> Reply:
-    """`POST /permissions/query/persons/grants`: who may work here, or what this context granted."""
+    """`POST /permissions/query/persons/grants`: who may work here, or what this context granted. Both lists name the
+    persons whom this context lets work for its clients (OpenAPI)."""
     fields, here = call.fields(), call.who.context[1]
-    current = fields.choice("queryType", _QUERIES) == _QUERIES[0]
+    fields.choice("queryType", _QUERIES)
     sql = f"SELECT * FROM permission WHERE context_value = ? AND {_NOW} ORDER BY starts DESC, rowid"  # noqa: S608 our own text
-    rows = [row for row in call.state.rows(sql, here, now_ms()) if not current or row["kind"] != "indirect"]
+    rows = call.state.rows(sql, here, now_ms())
     items = [{**_base(call, row), "authorIdentifier": _author(row)} for row in rows]
     return paged_by_offset(call, "permissions", _filtered(fields, items, SCOPES))
 

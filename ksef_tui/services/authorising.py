@@ -255,6 +255,7 @@ def revoke(office: Office, operator: Operator, client_id: int) -> None:
 def end_logins(office: Office, operator: Operator, owner_id: int) -> tuple[list[int], list[int]]:
     """The logins made with a person's own certificates end, at KSeF too (F32): the clients for whom that begins now, and
     those for whom it waits until their invoices are in – only that login may read what became of them (F23)."""
+    require(operator, Act.OPERATOR_DISABLE, None)
     ending: list[int] = []
     later: list[int] = []
     for row in office.db.rows(

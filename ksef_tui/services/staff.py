@@ -208,6 +208,7 @@ def take_back(
     office: Office, connection: sqlite3.Connection, operator: Operator, rows: Sequence[sqlite3.Row]
 ) -> list[int]:
     """An order to take back each of these grants that has none under way; the orders' ids."""
+    require(operator, Act.STAFF_REVOKE, None)
     now = office.clock()
     asked = {row["grant_id"] for row in staff.pending(office.db) if row["act"] == "revoke"}
     found: list[int] = []

@@ -17,7 +17,7 @@ from typing import Any
 
 from ksef_tui.domain.authorizations import CAN_SEND, AuthState
 from ksef_tui.domain.problems import Problem
-from ksef_tui.domain.roles import Operator, Role
+from ksef_tui.domain.roles import Act, Operator, Role, require
 from ksef_tui.domain.staff import SCOPES, OrderState, Subject
 from ksef_tui.domain.times import from_text, to_text
 from ksef_tui.ksef import operations as op
@@ -37,7 +37,7 @@ O = OrderState  # noqa: E741
 SURE_AFTER = timedelta(minutes=2)  # what the list does not show by then did not come about: the operations take seconds
 READ_EVERY = timedelta(hours=24)  # a client's withdrawal is seen within a day, whoever looks (F28)
 FIRST_LOOK = 0.3
-GRANTED = "PermissionsGrantedInCurrentContext"
+QUERIES = ("PermissionsGrantedInCurrentContext", "PermissionsInCurrentContext")
 LOST = "Brak odpowiedzi KSeF – program sprawdza na liście, nie zlecaj ponownie."
 DID_NOT_COME = "KSeF nie potwierdził, a na jego liście tej zmiany nie ma – zleć jeszcze raz."
 _MISSING = "missing-permissions"
@@ -71,6 +71,7 @@ async def carry_out(office: Office, operator: Operator, *, patience: float) -> N
     stays for the worker. Raises Problem: the lease is kept by others, somebody else's certificate, no answer of KSeF."""
     from ksef_tui.services.worker import own_turn  # the worker carries orders out too
 
+    require(operator, Act.STAFF_SEE, None)
     loop = asyncio.get_running_loop()
     end = loop.time() + patience
     async with own_turn(office, asking.own_client(office), operator, patience=min(patience, 30.0)) as turn:
@@ -235,8 +236,11 @@ async def _read(turn: Turn, orders: Sequence[sqlite3.Row]) -> None:
 
 
 async def _lists(turn: Turn) -> tuple[list[Grant], list[Grant]]:
+    """What the office gave and what it received. KSeF's list of what was granted may be of whoever is logged in only
+    (OpenAPI), and the list of who may work knows the rest, so both are read."""
     access = await login.access_for(turn)
-    return await turn.api.persons_grants(access, GRANTED), await turn.api.entity_grants(access)
+    given = {grant.id: grant for query in QUERIES for grant in await turn.api.persons_grants(access, query)}
+    return list(given.values()), await turn.api.entity_grants(access)
 
 
 async def _read_when_old(turn: Turn) -> None:

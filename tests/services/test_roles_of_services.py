@@ -32,6 +32,9 @@ from ksef_tui.services import (
     letters,
     operators,
     reserve,
+    staff,
+    staff_orders,
+    staff_views,
     standing_identities,
     switching,
     syncing,
@@ -39,6 +42,7 @@ from ksef_tui.services import (
     views,
 )
 from ksef_tui.services.office import operator_named
+from ksef_tui.services.staff import Newcomer
 from ksef_tui.services.views import QueueFilter
 
 
@@ -129,6 +133,23 @@ REFUSED: dict[str, Ask] = {
     "contract.authorization": lambda s, o: contract.authorization(s.office, o, s.mine.nip),
     "contract.authorization_by_id": lambda s, o: contract.authorization_by_id(s.office, o, s.mine.id),
     "contract.invoice": lambda s, o: contract.invoice(s.office, o, s.invoice),
+    "authorising.end_logins": lambda s, o: authorising.end_logins(s.office, o, s.house.admin.id),
+    "staff.grant": lambda s, o: staff.grant(
+        s.office, o, Newcomer("Pesel", Secret(new_pesel()), "Jan", "Lis"), s.mine.id
+    ),
+    "staff.grant_more": lambda s, o: staff.grant_more(s.office, o, 1, s.mine.id),
+    "staff.revoke": lambda s, o: staff.revoke(s.office, o, 1, s.mine.id),
+    "staff.take_back": lambda s, o: staff.take_back(s.office, s.office.db.connection, o, []),
+    "staff.dismiss": lambda s, o: staff.dismiss(s.office, o, 1),
+    "staff.refresh": lambda s, o: staff.refresh(s.office, o),
+    "staff_orders.carry_out": lambda s, o: asyncio.run(staff_orders.carry_out(s.office, o, patience=1.0)),
+    "staff_views.people": lambda s, o: staff_views.people(s.office, o),
+    "staff_views.at_client": lambda s, o: staff_views.at_client(s.office, o, s.mine.id),
+    "staff_views.at_client of the own": lambda s, o: staff_views.at_client(s.office, o, s.other.id),
+    "staff_views.of_person": lambda s, o: staff_views.of_person(s.office, o, 1),
+    "staff_views.orders": lambda s, o: staff_views.orders(s.office, o, 0),
+    "staff_views.order_of": lambda s, o: staff_views.order_of(s.office, o, 1),
+    "staff_views.status": lambda s, o: staff_views.status(s.office, o),
     "contract.queue of the other": lambda s, o: contract.queue(s.office, o, nip=s.mine.nip),
 }
 
@@ -198,6 +219,7 @@ def test_every_service_function_that_is_told_who_acts_is_in_these_tables():
     modules = (
         approving, authorising, certifying, client_views, clients, configuring, contract, ending, exporting, external, identities,
         importing, invoice_views, letters, operators, reserve, switching, syncing, vaulting, views, standing_identities,
+        staff, staff_orders, staff_views,
     )  # fmt: skip
     taking = {
         f"{module.__name__.rpartition('.')[2]}.{name}"
@@ -221,6 +243,7 @@ def test_a_companys_operator_does_its_own_work(scene: Scene):
 ADMIN_ONLY = (
     "clients.archive", "clients.set_self_service", "standing_identities.resume", "configuring.change",
     "identities.remove", "operators.add", "operators.disable", "operators.listed",
+    "authorising.end_logins", "staff.grant", "staff.grant_more", "staff.revoke", "staff.dismiss",
     "vaulting.status", "vaulting.change_passphrase", "vaulting.protect", "vaulting.rotate", "vaulting.export", "vaulting.take_in",
 )  # fmt: skip
 

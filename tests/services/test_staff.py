@@ -34,10 +34,8 @@ from ksef_tui.services.staff import Newcomer
 from ksef_tui.services.worker import Worker
 
 GRANT = "POST /v2/permissions/indirect/grants"
-REVOKE = "DELETE /v2/permissions/common/grants/{permission}"
 GRANTING = {"method": "POST", "path": "/permissions/indirect/grants$"}
 REVOKING = {"method": "DELETE", "path": "/permissions/common/grants/"}
-OPERATIONS = {"method": "GET", "path": "/permissions/operations/"}
 
 
 def today() -> str:
@@ -506,7 +504,7 @@ async def test_asked_twice_is_said_and_not_done_twice(at_home: House):
 
 async def test_all_pages_are_read(at_home: House):
     client = await delegating_client(at_home)
-    people = [zofia(new_pesel(), "Osoba", f"Numer {n}") for n in range(51)]
+    people = [Newcomer("Nip", Secret(new_nip()), "Osoba", f"Numer {n}") for n in range(51)]
     for who in people:
         staff.grant(at_home.office, at_home.admin, who, client.id)
     await settle(at_home)
@@ -551,3 +549,72 @@ def test_the_office_itself_is_no_client_to_be_worked_for(house: House):
     with pytest.raises(Problem) as caught:
         staff.grant(house.office, house.admin, zofia(new_pesel()), gone)
     assert caught.value.code == "unknown_client"
+
+
+@pytest.mark.parametrize(
+    ("code_", "said"),
+    [
+        (400, "nie wykonał"),
+        (410, "nie pasują"),
+        (420, "CredentialsManage"),
+        (430, "z prawem do dalszego przekazywania"),
+        (440, "z prawem do dalszego przekazywania"),
+        (450, "PESEL, jej NIP albo odcisk"),
+        (550, "jeszcze raz"),
+    ],
+)
+async def test_how_ksef_refuses_to_give_is_said_in_polish(at_home: House, code_: int, said: str):
+    client = await delegating_client(at_home)
+    at_home.ministry.fault("operation_fails", times=1, match=GRANTING, params={"code": code_})
+    order = staff.grant(at_home.office, at_home.admin, zofia(new_pesel()), client.id)
+    await settle(at_home)
+    [row] = staff_views.orders(at_home.office, at_home.admin, 0)
+    assert (row["order"], row["state"], row["reason_code"]) == (order, "failed", str(code_))
+    assert said in row["reason"]
+    assert works(at_home, client) == []
+
+
+async def test_an_unknown_error_of_ksef_is_settled_by_reading(at_home: House):
+    client = await delegating_client(at_home)
+    at_home.ministry.fault("operation_fails", times=1, match=GRANTING, params={"code": 500})
+    order = staff.grant(at_home.office, at_home.admin, zofia(new_pesel()), client.id)
+    await staff_orders.carry_out(at_home.office, at_home.admin, patience=1.0)
+    assert state_of(at_home, order) == "sent"
+    at_home.later(minutes=3)
+    await settle(at_home)
+    assert at_home.db.value("SELECT reason_code FROM staff_order WHERE id = ?", (order,)) == "not_there"
+
+
+async def test_taking_back_what_is_gone_already_is_done(at_home: House):
+    """Somebody took it back in the ministry's application meanwhile; KSeF says 400, and the list tells why."""
+    client, pesel = await delegating_client(at_home), new_pesel()
+    person_id = await granted(at_home, client, pesel)
+    async with ClientSide(at_home.ministry.url, at_home.nip) as office:
+        access = await office.access()
+        for right in await office.api.persons_grants(access, "PermissionsInCurrentContext"):
+            await office.api.revoke_grant(access, right.id)
+    orders = staff.revoke(at_home.office, at_home.admin, person_id, client.id)
+    await settle(at_home)
+    assert {state_of(at_home, order) for order in orders} == {"done"}
+    assert works(at_home, client) == []
+
+
+async def test_taking_back_that_ksef_refuses_leaves_the_right_on_the_list(at_home: House):
+    client, pesel = await delegating_client(at_home), new_pesel()
+    person_id = await granted(at_home, client, pesel)
+    at_home.ministry.fault("operation_fails", times=1, match=REVOKING, params={"code": 400})
+    [order] = staff.revoke(at_home.office, at_home.admin, person_id, client.id, (WRITE,))
+    await settle(at_home)
+    assert state_of(at_home, order) == "failed"
+    assert works(at_home, client) == ["W P"]
+
+
+async def test_a_lost_answer_to_taking_back_is_settled_by_reading(at_home: House):
+    client, pesel = await delegating_client(at_home), new_pesel()
+    person_id = await granted(at_home, client, pesel)
+    at_home.ministry.fault("lost_answer", times=1, match=REVOKING)
+    [order] = staff.revoke(at_home.office, at_home.admin, person_id, client.id, (READ,))
+    await settle(at_home)
+    assert state_of(at_home, order) == "done"
+    assert len(at_home.calls("grant.revoke")) == 1
+    assert works(at_home, client) == ["W"]
