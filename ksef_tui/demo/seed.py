@@ -83,6 +83,7 @@ def _found(folder: Folder, url: str, count: int, login: str, tell: Tell) -> Stag
     with opened.db.write() as connection:
         ensure_automat(opened)
         settings.put(connection, "recall_seconds", "0")
+        settings.put(connection, "probe", "0")  # the exercise shows every state, and they stay
         rights.set_token_end(connection, stage.now)
         automat = offices_service.operator_named(opened, AUTOMAT)
         for place, member in enumerate(stage.members[:-1]):  # a third are somebody else's clients

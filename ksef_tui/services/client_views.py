@@ -276,8 +276,16 @@ def _steps(row: sqlite3.Row, state: AuthState) -> tuple[StepView, ...]:
             shown, detail = "failed", row["reason_code"] if row["reason_code"].isdigit() else ""
         else:
             shown, detail = _AT_STEP.get(state, "done"), ""
+        if step is AuthStep.RIGHTS and state in (*CAN_SEND, AuthState.READ_ONLY) and place == at:
+            detail = _seen(row) or detail
         views.append(StepView(step, shown, detail))
     return tuple(views)
+
+
+def _seen(row: sqlite3.Row) -> str:
+    """The rights in letters and the day they were seen: `W P D 24.11`; empty when there are none."""
+    letters = _letters(row).strip()
+    return f"{letters} {warsaw(from_text(row['checked_at'])):%d.%m}" if letters and row["checked_at"] else ""
 
 
 def _sentence(office: Office, row: sqlite3.Row, state: AuthState, now: datetime) -> tuple[str, str]:

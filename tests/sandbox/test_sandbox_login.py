@@ -231,6 +231,26 @@ def test_a_blocked_context_shows_as_480_until_it_is_unblocked(ksef):
     assert ksef.outcome(ksef.start(seal(me), me))["code"] == 200
 
 
+def test_a_blocked_subject_is_refused_in_every_context_and_its_refresh_tokens_die(ksef):
+    me, other = nip(), nip()
+    for context in (me, other):
+        body = {
+            "contextIdentifier": {"type": "Nip", "value": context},
+            "authorizedIdentifier": {"type": "Nip", "value": me},
+            "permissions": [{"permissionType": "InvoiceWrite", "description": "obsługa"}],
+        }
+        assert ksef.post("/testdata/permissions", body=body).status_code == 200
+    pair = ksef.redeem(ksef.start(seal(me), other))
+    switch = {"type": "Nip", "value": me, "blocked": True}
+    assert ksef.http.post("/_sandbox/subjects", json=switch).status_code == 204
+    assert [ksef.outcome(ksef.start(seal(me), context))["code"] for context in (me, other)] == [480, 480]
+    assert ksef.outcome(ksef.start(seal(other), other))["code"] == 200, "the company itself is not blocked"
+    assert ksef.post("/auth/token/refresh", pair["refreshToken"]["token"]).status_code == 400
+    assert ksef.http.post("/_sandbox/subjects", json={**switch, "blocked": False}).status_code == 204
+    assert ksef.outcome(ksef.start(seal(me), other))["code"] == 200
+    assert ksef.http.post("/_sandbox/subjects", json={"type": "Nip"}).status_code == 400
+
+
 def test_a_linked_pesel_is_the_owner_and_a_dead_one_is_refused(ksef):
     me, dead = nip(), nip()
     body = {"nip": me, "pesel": PESEL, "isBailiff": False, "description": "właściciel"}

@@ -33,7 +33,7 @@ SENTENCES = {
     "no access yet": "Jodła Próbna: biuro nie ma jeszcze dostępu do KSeF tego klienta.",
     "letter sent": "Pismo do klienta wysłano {today}: czekamy, aż nada uprawnienia.",
     "connecting": "Łączenie z KSeF…",
-    "to sign": "Żądanie czeka na podpis do {until}: Podpis Zaufany albo podpis lub pieczęć kwalifikowana.",
+    "to sign": "Do podpisu do {until}: Podpis Zaufany, podpis albo pieczęć kwalifikowana.",
     "too late to sign": "Żądanie straciło ważność: na podpis jest 10 minut.",
     "ends": "Certyfikat działa do {until}; potem faktury staną.",
     "over": "Ważność skończyła się {until}: faktury tego klienta stoją.",
@@ -52,7 +52,7 @@ SENTENCES = {
         "Ministerstwo Finansów zablokowało dostęp (podejrzenie incydentu bezpieczeństwa). Skontaktuj się z MF; sprawdź "
         "ponownie dopiero wtedy, gdy odblokuje."
     ),
-    "ended": "Obsługa zakończona {today}: nic nie zostanie wysłane. Klient powinien teraz odebrać biuru uprawnienia.",
+    "ended": "Obsługa zakończona {today}. Klient ma teraz odebrać biuru uprawnienia.",
     "ended, granted": "Obsługa zakończona {today}. Klient jeszcze nie odebrał biuru uprawnień, sprawdzono {today}.",
     "ended, gone": "Obsługa zakończona {today}. Uprawnienia odebrane, sprawdzono {today}.",
     "ended, not checked": "Obsługa zakończona {today}. Nie sprawdzono:",
