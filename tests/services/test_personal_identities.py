@@ -37,6 +37,7 @@ from ksef_tui.services import (
     client_sessions,
     ending,
     enrolment,
+    external,
     identities,
     interactive,
     lineage,
@@ -275,6 +276,7 @@ TRIED: dict[str, Try] = {
     "operators.disable": lambda s, o: operators.disable(s.office, o, "zofia"),
     "certifying.order": lambda s, o: _certificate_order(s),
     "certifying.renew": lambda s, o: certifying.renew(s.office, o, "Zofia"),
+    "certifying.renewal_limits": lambda s, o: certifying.renewal_limits(s.office, o, "Zofia"),
     "certifying.revoke": lambda s, o: certifying.revoke(s.office, o, "Zofia", "KeyCompromise"),
     "certifying.limits": lambda s, o: certifying.limits(s.office, o),
     "certifying.listed": lambda s, o: certifying.listed(s.office, o),
@@ -322,6 +324,7 @@ TRIED: dict[str, Try] = {
     "lineage.revoke": turned(lineage.revoke),
     "switch_over.go_on": lambda s, o: _pretended_switch(s),
     "client_sessions.end": turned(client_sessions.end),
+    "external.give_up": turned(lambda turn: asyncio.to_thread(external.give_up, turn)),
     "ending.go_on": turned(lambda turn: ending.go_on(turn, row_of(turn))),
     "personal.end_when_left": turned(lambda turn: asyncio.to_thread(personal.end_when_left, turn)),
     "worker.one_pass": lambda s, o: _pass(s),
@@ -415,7 +418,8 @@ async def test_a_clients_own_check_of_rights_is_not_hers(scene: Scene):
 
 # Reading, deciding or writing rows from which no login and no sending follows; or secrets that leave no machine.
 HARMLESS_MODULES = {
-    "alarms", "client_views", "configuring", "contract", "exporting", "guards", "identity_rules", "importing",
+    "alarms", "client_views", "client_words", "configuring", "first_steps",
+    "contract", "exporting", "guards", "identity_rules", "importing",
     "incoming_files", "invoice_views", "letters", "office", "onboarding_views", "outcomes", "sealing", "staff_views",
     "vaulting", "views", "wire", "worker_process", "calls", "turn", "clients",
 }  # fmt: skip
@@ -424,7 +428,7 @@ HARMLESS = {
     # an external signature and a token are no certificate of hers; the rest reads or puts back
     "authorising": {"requested", "restored", "start_external", "start_with_token", "submit"},
     "bulk": {"asked_ids", "everybody", "is_open", "members", "newest", "open_progress", "progress", "share", "stop"},
-    "certifying": {"context_of", "finish", "finish_revocation", "order_by_id", "orders"},  # finish: waits for an order
+    "certifying": {"context_of", "finish", "finish_revocation", "name_for", "order_by_id", "orders"},  # finish: waits for an order
     "client_sessions": {"access", "forget_access", "keep"},  # of a client that signed at the desk
     "ending": {"named", "preview"},
     "enrolment": {"refuse_without_limit", "tell", "wake"},
@@ -437,7 +441,8 @@ HARMLESS = {
     "interactive": {"age", "close_now", "learn", "open_session", "usable_session"},  # called by dispatch and close_idle
     "lineage": {"ending", "moves"},
     "login": {"forget_access", "lost_permission"},
-    "onboarding": {"go_on", "is_under_way", "profiles", "resume", "start"},  # the office's NIP alone, and its client's hand
+    # signed by the client's hand, then by a profile of the office's NIP alone
+    "onboarding": {"go_on", "is_under_way", "profiles", "resume", "start", "usual_profile"},
     "operators": {"add", "listed"},
     "originals": {"ask", "in_ksef"},
     "personal": {
