@@ -45,7 +45,7 @@ def _client(office: Office, row: sqlite3.Row, state: AuthState) -> Said | None:
         return None
     return (
         f"{row['name']}: biuro nie ma jeszcze profilu, którym mogłoby się zalogować.",
-        "Najpierw profil biura: d pokazuje, skąd go wziąć. Uprawnień od klienta można już szukać – pismo do niego: l.",
+        "Najpierw profil biura: d. O uprawnienia można poprosić klienta już teraz – pismo do niego: l.",
         (*_PROFILES, "client.letter", "auth.start"),
     )
 
@@ -59,8 +59,7 @@ def _not_at_home(office: Office) -> Said:
         )
     return (
         "Tu się zaczyna: biuro nie ma jeszcze profilu, którym loguje się u klientów.",
-        "d Profile biura prowadzi do pierwszego: podpisem biura (pieczęć, właściciel albo osoba z ZAW-FA) zamawia się "
-        "certyfikat KSeF; gotowy certyfikat dodaje się z plików.",
+        "d prowadzi do pierwszego: podpisem biura zamawia się certyfikat KSeF, a gotowy certyfikat dodaje się z plików.",
         (*_PROFILES, "auth.start"),
     )
 

@@ -93,7 +93,7 @@ class ProfileActs:
         ended = one.valid_to <= self.desk.now()
         soon = (one.valid_to - self.desk.now()).days <= 30
         until = f"{'wygasł' if ended else 'do'} {warsaw(one.valid_to):%d.%m.%Y}"
-        used = count_of(one.clients, "klient", "klientów", "klientów") if one.clients else "nieużywany"
+        used = count_of(one.clients, "klient", "klienci", "klientów") if one.clients else "nieużywany"
         marks = ("osobisty",) * bool(one.personal_to) + one.marks
         return (
             (fit(clean(one.label), 20) + " ", "strong"),
@@ -310,7 +310,7 @@ def _ways(home: AuthorizationView | None, *, first: bool) -> list[Choice]:
         "enrol", _way("zamów w KSeF", "certyfikat KSeF biura; najpierw widać limity"), None if ready else why
     )
     signing = "żądanie czeka na podpis: e i f" if to_sign else "pieczęć, właściciel albo osoba z ZAW-FA"
-    sign = Choice("sign", _way("podpisz u siebie", f"{signing} → certyfikat KSeF"))
+    sign = Choice("sign", _way("podpisz u siebie", signing))
     files = Choice("files", _way("dodaj z plików", "certyfikat z kluczem: .crt i .key albo .p12"))
     help_ = Choice("help", _way("jak zacząć", "krok po kroku, także bez pieczęci"))
     if first and not ready:
@@ -326,12 +326,13 @@ def _limits_words(limits: Limits, login: str) -> list[str]:
 
 
 def _order_line(one: Order) -> Line:
-    state = "kody QR (offline)" if one.is_offline else one.word
-    until = f"do {warsaw(one.valid_to):%d.%m.%Y} " if one.valid_to is not None else ""
+    kind = "kody QR (offline)" if one.is_offline else "zamówienie"
+    until = f"do {warsaw(one.valid_to):%d.%m.%Y}" if one.valid_to is not None else ""
+    said = until if one.is_offline else clean(one.word)
     return (
         (fit(clean(one.label), 20) + " ", "strong"),
-        (until, "dim"),
-        (clean(state), "busy" if one.is_live else "dim"),
+        (fit(kind, 17) + " ", "dim"),
+        (said, "busy" if one.is_live else "dim"),
     )
 
 

@@ -8,7 +8,11 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import httpx
+import msgspec
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 from jsonschema import ValidationError
 from ksef_helpers import PERSON, Journal, ec_key, rsa_key
 from openapi_requests import DOCUMENT, CheckedTransport, Contract
@@ -27,7 +31,7 @@ from sandbox_office import (
 )
 
 from ksef_tui.domain.secret import Secret
-from ksef_tui.ksef import certificates, claims, xades
+from ksef_tui.ksef import api_certificates, certificates, claims, requests, xades
 from ksef_tui.ksef.api import Access, KsefApi
 from ksef_tui.ksef.crypto import encrypt_token, encryption_info, new_session_key, sha256_b64
 from ksef_tui.ksef.errors import Limited, Refused, Unauthorized, Unknown
@@ -361,6 +365,47 @@ class TestRights:
         owner = await owner_of(api, new_nip())
         assert await api.attachments_allowed(owner) is False
         assert {"onlineSession", "invoiceSend", "sessionMisc", "other"} <= set(await api.rate_limits(access))
+
+
+class TestCertificates:
+    async def test_from_the_limits_to_the_revocation(self, api: KsefApi) -> None:
+        owner = await owner_of(api, new_nip())
+        assert (await api.certificate_limits(owner)).enrollment.remaining == 300
+        key, request = requests.new_request(requests.subject_name(await api.enrolment_data(owner)))
+        reference = await api.enrol(owner, "Biuro próbne", api_certificates.AUTHENTICATION, request)
+        status = await until(lambda: api.enrolment_status(owner, reference), lambda s: s.status.code != 100)
+        serial = status.certificate_serial_number
+        collected = await api.collect_certificate(owner, serial)
+        assert collected is not None
+        assert requests.fits(collected.der, request) == ""
+        assert certificates.prove(collected.der, key)
+        [listed] = await api.certificates(owner, "próbne")
+        assert (listed.certificate_serial_number, listed.status) == (serial, api_certificates.ACTIVE)
+        assert await api.certificates(owner, "inne") == []
+        await api.revoke_certificate(owner, serial, "Superseded")
+        with pytest.raises(Refused) as caught:
+            await api.revoke_certificate(owner, serial, "Superseded")
+        assert caught.value.codes == (25009,)
+        assert await api.collect_certificate(owner, "01" + "0" * 14) is None
+
+    async def test_another_subject_or_key_does_not_fit(self, api: KsefApi) -> None:
+        data = await api.enrolment_data(await owner_of(api, new_nip()))
+        subject = requests.subject_name(data)
+        other = requests.subject_name(msgspec.structs.replace(data, common_name="Ktoś inny"))
+        _, request = requests.new_request(subject)
+        key, foreign = requests.new_request(subject)
+        assert requests.fits(issued(subject, key), request) == "key"
+        assert requests.fits(issued(other, key), foreign) == "subject"
+        assert requests.fits(issued(subject, key), foreign) == ""
+        assert requests.fits(b"nie certyfikat", foreign) == "unreadable"
+
+
+def issued(subject: x509.Name, key: Secret) -> bytes:
+    """A certificate for this key with this subject."""
+    own, now = certificates.key_from_bytes(key), datetime.now(UTC)
+    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(own.public_key())
+    builder = builder.serial_number(1).not_valid_before(now).not_valid_after(now + timedelta(days=1))
+    return builder.sign(own, SHA256()).public_bytes(Encoding.DER)
 
 
 @pytest.mark.skipif(not DOCUMENT.exists(), reason="the official OpenAPI document is not beside this tree")

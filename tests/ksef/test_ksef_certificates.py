@@ -23,6 +23,7 @@ from ksef_tui.ksef.certificates import (
     key_from_bytes,
     load,
     private_key_bytes,
+    prove,
 )
 
 PASSWORD = "Zażółć gęślą 7!"
@@ -107,6 +108,36 @@ def test_a_key_as_openssl_encrypts_it(tmp_path) -> None:
     except FileNotFoundError:
         pytest.skip("no openssl on this machine")
     assert load(pem(CERTIFICATES[EC]), sealed, Secret("haslo"), now=NOW).certificate == CERTIFICATES[EC]
+
+
+@pytest.mark.parametrize("key", [RSA, EC], ids=["RSA", "EC P-256"])
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
+def test_the_pair_that_the_ministrys_application_hands_out(tmp_path, key, line_end: bytes) -> None:
+    """`.crt` and an encrypted `.key`: PBES2 with AES-256-CBC and PBKDF2-HMAC-SHA256, a password with Polish letters."""
+    plain = tmp_path / "plain.key"
+    plain.write_bytes(key.private_bytes(Encoding.PEM, P8, NoEncryption()))
+    command = ["openssl", "pkcs8", "-topk8", "-in", str(plain), "-passout", "stdin"]
+    command += ["-v2", "aes-256-cbc", "-v2prf", "hmacWithSHA256"]
+    try:
+        sealed = subprocess.run(command, input=PASSWORD.encode() + b"\n", capture_output=True, check=True).stdout
+    except FileNotFoundError:
+        pytest.skip("no openssl on this machine")
+    assert sealed.startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY-----")
+    files = pem(CERTIFICATES[key]).replace(b"\n", line_end), sealed.replace(b"\n", line_end)
+    loaded = load(*files, Secret(PASSWORD), now=NOW)
+    assert loaded.key.private_numbers() == key.private_numbers()
+    assert code_of(*files, password="Zazolc gesla 7!") == "wrong_password"
+    assert code_of(*files) == "wrong_password"
+    assert prove(certificate_bytes(loaded), private_key_bytes(loaded))
+
+
+def test_a_proof_of_use_is_made_by_the_key_of_that_certificate_only() -> None:
+    for key, certificate in CERTIFICATES.items():
+        identity = load(pem(certificate), key.private_bytes(Encoding.DER, P8, NoEncryption()), now=NOW)
+        assert prove(certificate_bytes(identity), private_key_bytes(identity))
+        with pytest.raises(Problem) as caught:
+            prove(certificate_for(OTHER).public_bytes(Encoding.DER), private_key_bytes(identity))
+        assert caught.value.code == "key_mismatch"
 
 
 class TestRefusals:

@@ -181,7 +181,7 @@ async def test_a_profile_says_what_it_is_and_is_renewed_from_there(house: House,
     app = screen()
     async with somebody_sends(house), app.run_test(size=NARROW) as pilot:
         assert f"profile:{identity}" in await menu(app, pilot)
-        await expect(pilot, lambda: "2 klientów" in seen(app))
+        await expect(pilot, lambda: "2 klienci" in seen(app))
         await choose(app, pilot, f"profile:{identity}")
         await expect(pilot, lambda: "certyfikat KSeF, klucz EC P-256" in seen(app))
         assert before["serial"] in seen(app)
