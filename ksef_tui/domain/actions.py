@@ -397,6 +397,11 @@ FOOTERS: dict[Pane, tuple[str, ...]] = {
     ),
 }
 
+# The same while clients are marked: what works on all of them.
+FOOTER_OF_MARKED: tuple[str, ...] = (
+    "auth.start", "auth.check", "mark.one", "help", "mark.range", "mark.all", "back", "bulk.show", "palette",
+)  # fmt: skip
+
 SCOPE_TITLES: dict[Scope, str] = {
     Scope.CLIENT: "Wybrany klient",
     Scope.INVOICES: "Faktury: zaznaczone, a gdy nic nie zaznaczono – ta pod kursorem",

@@ -114,7 +114,11 @@ class BulkActs:
         desk, watch = self.desk, self._screen.runs
         run_id = watch.open[0].run_id if watch.open else bulk.newest(desk.office, desk.operator)
         assert run_id is not None
-        wish = await self._app.push_screen_wait(RunDialog(desk, run_id, self._app.trouble))
+        watch.watched = True
+        try:
+            wish = await self._app.push_screen_wait(RunDialog(desk, run_id, self._app.trouble))
+        finally:
+            watch.watched = False
         if not watch.open:
             watch.seen()
         if wish == "stop":

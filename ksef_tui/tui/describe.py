@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
-from ksef_tui.domain.actions import ACTIONS, BY_ID, FOOTERS, SCOPE_TITLES
+from ksef_tui.domain.actions import ACTIONS, BY_ID, FOOTER_OF_MARKED, FOOTERS, SCOPE_TITLES
 from ksef_tui.domain.authorizations import (
     AUTH_BADGES,
     CAN_SEND,
@@ -69,7 +69,7 @@ def footer(situation: Situation, width: int) -> list[tuple[int, Line]]:
     helping = _key_width("help", situation, width)
     chosen: list[tuple[str, int]] = []
     helped = False
-    for action_id in FOOTERS[situation.pane]:
+    for action_id in FOOTER_OF_MARKED if many(situation) else FOOTERS[situation.pane]:
         if action_id == "exercise.troubles" and not situation.exercise:
             continue
         taken = _key_width(action_id, situation, width)

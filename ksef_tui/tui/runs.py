@@ -27,6 +27,7 @@ class RunWatch:
         self.open: list[Progress] = []
         self.last: Progress | None = None  # over, and not looked at yet
         self.ran = False  # there was one since this screen began
+        self.watched = False  # somebody looks at how it stands: its end need not be told
 
     def touch(self) -> None:
         """The database has changed."""
@@ -46,7 +47,7 @@ class RunWatch:
         self.ran = True
         for run_id in sorted(over):
             self.last = bulk.progress(self._desk.office, self._desk.operator, run_id)
-            if self.last.operator_id == self._desk.operator.id:
+            if self.last.operator_id == self._desk.operator.id and not self.watched:
                 self._ended(self.last)
         if before != self.open:
             self._changed()

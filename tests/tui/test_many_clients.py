@@ -59,7 +59,7 @@ async def test_marks_work_in_the_list_of_clients_and_the_footer_names_them(
         assert "a Autoryzuj " in footer(app)
         await pilot.press("home", "space", "space")
         await expect(pilot, lambda: "zaznaczone 2" in text_of(app))
-        assert "a Autoryzuj 2" in footer(app)
+        assert "a Autoryzuj 2  r Sprawdź 2" in footer(app)
         assert text_of(app).count("▪") == 2
         await pilot.press("v", "down", "v")
         await expect(pilot, lambda: "zaznaczone 4" in text_of(app))
@@ -172,6 +172,27 @@ async def test_a_run_of_somebody_else_is_seen_but_its_end_is_not_told_here(
         await expect(pilot, lambda: not app.main.runs.open)
         assert "Sprawdzono" not in notices(app)
         assert bulk.progress(office, anna, begun.run_id).over
+
+
+async def test_the_end_is_not_told_over_the_dialog_that_shows_it(
+    desk: Desk, ids: dict[str, int], program: Program
+) -> None:
+    app = program()
+    async with app.run_test(size=NARROW, notifications=True) as pilot:
+        await on_client(app, pilot, ids["alfa"])
+        bulk.begin(*desk, "check", [ids["alfa"]])
+        await work(desk)
+        await expect(pilot, lambda: bool(app.main.runs.open))
+        await pilot.press("f5")
+        await asked(app, pilot, RunDialog)
+        await expect(pilot, lambda: "sprawdzono 0 z 1" in text_of(app))
+        await work(desk, (ids["alfa"], AuthState.ACTIVE, "", ""))
+        await expect(pilot, lambda: not app.main.runs.open)
+        await expect(pilot, lambda: "1  gotowy" in text_of(app))
+        assert notices(app) == ""
+        await pilot.press("enter")
+        await expect(pilot, lambda: app.screen is app.main)
+        assert "· F5" not in text_of(app)
 
 
 @pytest.mark.parametrize("key", ["b", "in the dialog"])
