@@ -15,7 +15,7 @@ from ksef_tui.ksef.api import Access, KsefApi
 from ksef_tui.ksef.crypto import SessionKey, encrypt_invoice
 from ksef_tui.ksef.errors import NotReachable, Refused, Unknown
 from ksef_tui.ksef.limits import PRODUCTION_LIMITS, RateLimit
-from ksef_tui.ksef.models import FA3, Challenge, EncryptionInfo, decode, encode
+from ksef_tui.ksef.models import FA3, Challenge, EncryptionInfo, GrantedPerson, decode, encode
 
 ACCESS = Access(CLIENT_NIP, Secret("access-token-tajny"))
 SESSION = "20260101-SO-0000000000-0000000000-00"
@@ -341,6 +341,25 @@ class TestRights:
             "subjectDetails": {"fullName": "Biuro Dąb"},
         }
 
+    async def test_letting_an_employee_work_for_one_client_or_for_all(self) -> None:
+        server = Server({"referenceNumber": "20260101-EG-1"}, status=202)
+        person = GrantedPerson("Pesel", "44051401359", "Jan", "Testowy")
+        await server.api().grant_indirect(ACCESS, person, CLIENT_NIP, ["InvoiceRead"], "praca dla klienta")
+        assert server.sent == {
+            "subjectIdentifier": {"type": "Pesel", "value": "44051401359"},
+            "targetIdentifier": {"type": "Nip", "value": CLIENT_NIP},
+            "permissions": ["InvoiceRead"],
+            "description": "praca dla klienta",
+            "subjectDetails": {
+                "subjectDetailsType": "PersonByIdentifier",
+                "personById": {"firstName": "Jan", "lastName": "Testowy"},
+            },
+        }
+        server = Server({"referenceNumber": "20260101-EG-2"}, status=202)
+        await server.api().grant_indirect(ACCESS, person, None, ["InvoiceRead"], "praca dla klientów")
+        assert server.sent["targetIdentifier"] == {"type": "AllPartners"}
+        assert "44051401359" not in repr(person)
+
     async def test_all_pages_of_grants(self) -> None:
         row = {"id": "1", "permissionScope": "InvoiceWrite", "contextIdentifier": {"type": "Nip", "value": CLIENT_NIP},
                "canDelegate": True, "permissionState": "Zawieszony"}  # fmt: skip
@@ -387,8 +406,8 @@ def test_a_fraction_of_seven_nines_is_the_next_second() -> None:
 def test_what_must_not_be_repeated_is_marked_so() -> None:
     once = {code for code, operation in operations.OPERATIONS.items() if not operation.repeatable}
     assert once == {
-        "auth.xades", "auth.token", "auth.redeem", "session.open", "session.send", "grant.entity", "grant.revoke", "token.create",
-        "certificate.enrol",
+        "auth.xades", "auth.token", "auth.redeem", "session.open", "session.send", "grant.entity", "grant.indirect", "grant.revoke",
+        "token.create", "certificate.enrol",
     }  # fmt: skip
 
 
