@@ -58,7 +58,7 @@ class Limits:
             return str(certificate_refusal(25006))
         if not self.held_left:
             return str(certificate_refusal(25007))
-        held = f"certyfikatów można mieć jeszcze {self.held_left} z {self.held_limit}"
+        held = f"miejsc na certyfikaty {self.held_left} z {self.held_limit}"
         return f"Wniosków zostało {self.orders_left} z {self.orders_limit}, {held}."
 
 

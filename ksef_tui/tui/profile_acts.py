@@ -202,7 +202,7 @@ class ProfileActs:
         limits = await desk.act(lambda: asyncio.run(certifying.limits(desk.office, desk.operator)))
         kinds = [
             Choice("authentication", _way("do logowania", "staje się profilem biura")),
-            Choice("offline", _way("offline", "tylko do kodów QR na fakturach wystawianych offline")),
+            Choice("offline", _way("offline", "tylko do kodów QR na fakturach offline")),
         ]
         intro = [*describe.plain(_limits_words(limits, desk.operator.login), 64, "dim")]
         kind = await self._app.push_screen_wait(Pick("Certyfikat KSeF – jaki?", kinds, intro=intro))

@@ -1,6 +1,6 @@
 import pytest
 
-from ksef_tui.ksef.codes import auth_code, invoice_code, session_code
+from ksef_tui.ksef.codes import auth_code, certificate_refusal, enrolment_code, invoice_code, session_code
 
 
 @pytest.mark.parametrize(("code", "frees"), [
@@ -27,3 +27,23 @@ def test_every_code_has_a_sentence_and_an_advice(code: int) -> None:
     row = invoice_code(code)
     assert row.sentence.endswith(".") and row.what_to_do.endswith(".")
     assert auth_code(code).sentence.endswith(".") and session_code(code).sentence.endswith(".")
+
+
+@pytest.mark.parametrize("code", range(25001, 25012))
+def test_every_refusal_about_certificates_has_its_own_sentence_and_says_what_to_do(code: int) -> None:
+    sentence = certificate_refusal(code)
+    assert sentence is not None and sentence.endswith(".")
+    assert [other for other in range(25001, 25012) if certificate_refusal(other) == sentence] == [code]
+
+
+def test_other_codes_are_not_about_certificates() -> None:
+    assert certificate_refusal(21405) is None
+    assert certificate_refusal(None) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "terminal"), [(100, False), (200, True), (400, True), (500, True), (550, True), (777, True)]
+)
+def test_how_an_order_of_a_certificate_stands(code: int, terminal: bool) -> None:
+    row = enrolment_code(code)
+    assert (row.terminal, row.sentence[-1], row.what_to_do[-1]) == (terminal, ".", ".")

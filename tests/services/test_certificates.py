@@ -106,7 +106,7 @@ async def test_limits_are_shown_before_anything_is_ordered(house: House):
     await at_home(house)
     before = await certifying.limits(house.office, house.admin)
     assert (before.can_request, before.orders_left, before.orders_limit) == (True, 300, 300)
-    assert before.words == "Wniosków zostało 300 z 300, certyfikatów można mieć jeszcze 100 z 100."
+    assert before.words == "Wniosków zostało 300 z 300, miejsc na certyfikaty 100 z 100."
     await ordered(house)
     after = await certifying.limits(house.office, house.admin)
     assert (after.orders_left, after.held_left) == (299, 99)
