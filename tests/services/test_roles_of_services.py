@@ -112,6 +112,7 @@ REFUSED: dict[str, Ask] = {
     "certifying.order_by_id": lambda s, o: certifying.order_by_id(s.office, o, 1),
     "certifying.order": lambda s, o: certifying.order(s.office, o, "Jodła KSeF", "obca"),
     "certifying.renew": lambda s, o: certifying.renew(s.office, o, "pieczęć"),
+    "certifying.renewal_limits": lambda s, o: asyncio.run(certifying.renewal_limits(s.office, o, "pieczęć")),
     "certifying.revoke": lambda s, o: certifying.revoke(s.office, o, "pieczęć", "Unspecified"),
     "identities.remove": lambda s, o: identities.remove(s.office, o, "pieczęć"),
     "importing.import_paths": lambda s, o: importing.import_paths(s.office, o, s.mine.id, []),
