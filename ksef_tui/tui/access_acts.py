@@ -70,7 +70,7 @@ class AccessActs:
         if not found:
             why = "Nie ma jeszcze profilu biura: dodaj go klawiszem d."
             choices.append(Choice("identity:", (("profil biura", "strong"),), why))
-        choices.append(self._onboarding.offered(client))
+        choices.append(self._onboarding.offered(client, found))
         signature: Line = (
             (fit("podpis zewnętrzny", 19), "text"),
             ("wyjątek: żądanie podpisane poza programem", "dim"),

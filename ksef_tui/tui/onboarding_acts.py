@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ksef_tui.domain.onboarding import OnboardingStep
 from ksef_tui.domain.situations import ClientFacts
-from ksef_tui.domain.times import warsaw
-from ksef_tui.services.views import VisitView
+from ksef_tui.domain.times import from_text, warsaw
+from ksef_tui.services.views import IdentityRow, VisitView
 from ksef_tui.tui import describe
 from ksef_tui.tui.desk import Desk
 from ksef_tui.tui.dialogs.ask import Ask
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ksef_tui.tui.main import MainScreen
 
 RESUME, VISIT = "resume", "visit"
+NO_PROFILE = "Potrzebny jest ważny profil na NIP biura – dodaj go klawiszem d."
 _LEFT = {
     OnboardingStep.GRANT: "klient podpisał, zostało nadanie uprawnień",
     OnboardingStep.WAIT: "klient podpisał, KSeF zapisuje nadanie uprawnień",
@@ -47,13 +49,16 @@ class OnboardingActs:
         line: Line = ((fit("dokończ wizytę", 19), "strong"), (_LEFT.get(visit.step, ""), "dim"))
         return [Choice(RESUME, line)]
 
-    def offered(self, client: ClientFacts) -> Choice:
+    def offered(self, client: ClientFacts, known: Sequence[IdentityRow]) -> Choice:
         """The line of the menu: the client signs now."""
+        desk = self.desk
+        fits = any(one.subject == f"NIP {desk.office.nip}" and one.valid_to > desk.now() for one in known)
         line: Line = (
             (fit("klient podpisuje", 19), "text"),
             ("jedna wizyta: podpis, nadanie, profil biura", "dim"),
         )
-        why = "To konto biura: nikt nie nadaje uprawnień sam sobie." if client.office else None
+        why = None if fits else NO_PROFILE
+        why = "To konto biura: nikt nie nadaje uprawnień sam sobie." if client.office else why
         return Choice(VISIT, line, why)
 
     async def resume(self, client: ClientFacts) -> None:
@@ -74,7 +79,7 @@ class OnboardingActs:
             ]
         )
         if not found:
-            self._app.say("Potrzebny jest ważny profil na NIP biura – dodaj go klawiszem d.", "warning")
+            self._app.say(NO_PROFILE, "warning")
             return
         text = (
             f"{clean(client.name)} podpisuje teraz jedno żądanie: właściciel albo osoba, która zarządza uprawnieniami "
@@ -102,6 +107,4 @@ class OnboardingActs:
 
 
 def _day(valid_to: str) -> str:
-    from ksef_tui.domain.times import from_text
-
     return f"{warsaw(from_text(valid_to)):%d.%m.%Y}"
