@@ -284,6 +284,7 @@ def start(
 ) -> None:
     """Ask for a login by a new way, as `begin` does. Raises Problem: the service has ended, or invoices are under way
     that only another `subject` may follow (F23)."""
+    require(operator, Act.AUTH_START, client_id)
     now = office.clock()
     row = authorizations.get(office.db, client_id)
     if row["state"] == AuthState.ENDED:

@@ -12,6 +12,7 @@ from support import papers
 from support.companies import new_pesel, person, seal
 from support.houses import House
 
+from ksef_tui.domain.authorizations import AuthMethod
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Operator, Role
 from ksef_tui.domain.secret import Secret
@@ -76,6 +77,9 @@ REFUSED: dict[str, Ask] = {
     "authorising.start_with_token": lambda s, o: authorising.start_with_token(s.office, o, s.mine.id, Secret("t")),
     "authorising.start_external": lambda s, o: authorising.start_external(s.office, o, s.mine.id),
     "authorising.submit": lambda s, o: authorising.submit(s.office, o, s.mine.id, b"<a/>"),
+    "authorising.start": lambda s, o: authorising.start(
+        s.office, o, s.mine.id, subject=None, method=AuthMethod.EXTERNAL, identity_id=None, sealed_token=None
+    ),
     "onboarding.start": lambda s, o: onboarding.start(s.office, o, s.mine.id, s.identity),
     "onboarding.resume": lambda s, o: onboarding.resume(s.office, o, s.mine.id),
     "onboarding.profiles": lambda s, o: onboarding.profiles(s.office, o),
@@ -224,7 +228,7 @@ def test_every_service_function_that_is_told_who_acts_is_in_these_tables():
     asked |= {"invoice_views.timeline"}  # its caller has asked already
     modules = (
         approving, authorising, certifying, client_views, clients, configuring, contract, ending, exporting, external, identities,
-        importing, invoice_views, letters, operators, reserve, switching, syncing, vaulting, views, standing_identities,
+        importing, invoice_views, letters, onboarding, operators, reserve, switching, syncing, vaulting, views, standing_identities,
         staff, staff_orders, staff_views,
     )  # fmt: skip
     taking = {
