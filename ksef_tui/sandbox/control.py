@@ -25,6 +25,24 @@ def _local(face: _Face) -> _Face:
     return guarded
 
 
+def _received(sandbox: Sandbox) -> list[dict[str, object]]:
+    """Every document that was ever sent, and in whose context."""
+    rows = sandbox.state.rows(
+        """SELECT i.hash, i.code, s.context_value FROM invoice i JOIN session s ON s.ref = i.session_ref ORDER BY i.rowid"""
+    )
+    return [{"hash": row["hash"], "code": row["code"], "context": row["context_value"]} for row in rows]
+
+
+def _logins(sandbox: Sandbox) -> list[dict[str, object]]:
+    """Every login: in whose context, by whom, how it ended, and (by a KSeF token) whose token it was."""
+    rows = sandbox.state.rows(
+        """SELECT a.context_value, a.subject_value, a.code, t.context_value AS token_context
+           FROM authentication a LEFT JOIN token t ON t.ref = a.token_ref ORDER BY a.created"""
+    )
+    names = ("context_value", "subject_value", "code", "token_context")
+    return [dict(zip(("context", "subject", "code", "token_of"), (row[n] for n in names), strict=True)) for row in rows]
+
+
 def faces(sandbox: Sandbox) -> list[tuple[str, str, _Face]]:
     """Method, path and handler of each switch."""
 
@@ -74,6 +92,8 @@ def faces(sandbox: Sandbox) -> list[tuple[str, str, _Face]]:
             "waiting": sandbox.state.value("SELECT count(*) FROM invoice WHERE code IS NULL"),
             "posts": dict(sandbox.posts),
             "too_many_requests": sandbox.limiter.refused,
+            "received": _received(sandbox),
+            "logins": _logins(sandbox),
         }
         return JSONResponse(body)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.reasons import os_reason
 from ksef_tui.domain.roles import Act, Operator, may, require
+from ksef_tui.services.guards import is_anothers
 from ksef_tui.services.office import Office
 from ksef_tui.store import documents, invoices
 from ksef_tui.store.records import audit
@@ -30,16 +32,36 @@ def export_upos(
     if month is not None and not _MONTH.fullmatch(month):
         raise Problem("bad_month", f"Miesiąc ma mieć postać RRRR-MM, a jest: {month}.")
     rows = office.db.rows(
-        "SELECT id, ksef_number, upo_sha256 FROM invoice WHERE state = 'accepted' AND upo = 'saved' "
+        "SELECT id, number, sha256, ksef_number, upo_sha256 FROM invoice WHERE state = 'accepted' AND upo = 'saved' "
         "AND (:client IS NULL OR client_id = :client) AND (:month IS NULL OR substr(issue_date, 1, 7) = :month) ORDER BY id",
         {"client": client_id, "month": month},
     )
     folder = _folder(to)
-    for row in rows:
-        _write(folder / f"{row['ksef_number']}.xml", documents.get(office.db, row["upo_sha256"]))
+    strange = [row for row in rows if not _write_upo(office, folder, row)]
     with office.db.write() as connection:
         audit(connection, office.clock(), operator, Act.UPO_EXPORT, client_id=client_id, count=len(rows), month=month)
+    if strange:
+        named = ", ".join(row["number"] for row in strange[:5])
+        raise Problem(
+            "other_upo",
+            f"Zapisane UPO nie należy do faktury: {named}{' i innych' if len(strange) > 5 else ''} – bazę zmieniono poza "
+            "programem. Tych plików nie zapisano.",
+        )
     return len(rows)
+
+
+def _write_upo(office: Office, folder: Path, row: sqlite3.Row) -> bool:
+    """False, and nothing is written, when the receipt that is kept is that of another invoice."""
+    from ksef_tui.ksef.crypto import hash_b64  # late: lxml
+    from ksef_tui.ksef.upo import UpoProblem, check_upo
+
+    body = documents.get(office.db, row["upo_sha256"])
+    try:
+        check_upo(body, None, row["ksef_number"], hash_b64(row["sha256"]))
+    except UpoProblem:
+        return False
+    _write(folder / f"{row['ksef_number']}.xml", body)
+    return True
 
 
 def export_invoices(office: Office, operator: Operator, ids: Sequence[int], to: Path) -> list[Path]:
@@ -55,7 +77,12 @@ def export_invoices(office: Office, operator: Operator, ids: Sequence[int], to: 
     paths = []
     for row in rows:
         path = folder / f"{row['ksef_number'] or row['id']}.xml"
-        _write(path, documents.get(office.db, row["sha256"]))
+        data = documents.get(office.db, row["sha256"])
+        if is_anothers(row, data):
+            raise Problem(
+                "other_document", f"{row['number']}: zapisany plik jest fakturą innego sprzedawcy – nie zapisano go."
+            )
+        _write(path, data)
         paths.append(path)
         with office.db.write() as connection:
             audit(

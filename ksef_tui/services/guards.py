@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from ksef_tui.domain.invoices import INVOICE_BADGES, InvoiceState
+from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.times import polish_day, warsaw
 from ksef_tui.services.office import Office
 from ksef_tui.store import endings, invoices, offices
@@ -79,3 +80,18 @@ def _future(issue_date: str, now: datetime) -> Stop | None:
     if date.fromisoformat(issue_date) > polish_day(now):
         return Stop("future_date", f"data wystawienia {issue_date} jest w przyszłości – zwolnij fakturę w tym dniu")
     return None
+
+
+def seller_written(data: bytes) -> str:
+    """The seller in the bytes themselves, not in what was once read from them; empty when it cannot be read."""
+    from ksef_tui.fa3.read import read  # late: lxml
+
+    try:
+        return read(data).seller_nip
+    except Problem:
+        return ""
+
+
+def is_anothers(row: sqlite3.Row, data: bytes) -> bool:
+    """Whether these bytes are another seller's than the invoice's row says: the database was changed by hand."""
+    return seller_written(data) not in ("", row["seller_nip"])

@@ -18,6 +18,7 @@ from ksef_tui.domain.roles import Act, Operator, require
 from ksef_tui.domain.text import fold
 from ksef_tui.domain.times import from_text, warsaw
 from ksef_tui.services.client_views import state_of
+from ksef_tui.services.guards import is_anothers
 from ksef_tui.services.office import Office
 from ksef_tui.services.views import InvoiceDetails, InvoiceLine, QueueFilter, QueueRow, TimelineRow
 from ksef_tui.store import documents, invoices, limits, records
@@ -171,6 +172,8 @@ def invoice_details(office: Office, operator: Operator, invoice_id: int) -> Invo
         raise Problem("unknown_invoice", f"Nie ma faktury {invoice_id}.")
     require(operator, Act.SEE, row.client_id)
     data = documents.get(office.db, row.sha256)
+    if is_anothers(stored, data):
+        raise Problem("other_document", f"{row.number}: zapisany plik jest fakturą innego sprzedawcy – wycofaj ją.")
     lines, more = _lines(data)
     findings = json.loads(stored["findings"])
     return InvoiceDetails(

@@ -19,6 +19,9 @@ AT_A_TIME = 100
 MANY = 3  # receipts of one session from which its list is cheaper than asking for each
 FIRST_WAIT = timedelta(seconds=2)
 LONGEST_WAIT = timedelta(minutes=10)
+NOT_READY = 21178
+LONG = timedelta(minutes=1)  # receipts take seconds
+OTHER_UPO = "KSeF daje UPO innej faktury niż zapisana – program go nie przyjmuje i pyta dalej"
 NOT_OURS = frozenset({"insufficient-resource-access", "missing-permissions"})
 
 
@@ -76,13 +79,36 @@ async def _fetch(turn: Turn, access: Access, row: sqlite3.Row) -> None:
             )
         elif refused.reason_code == foreign_sessions.NOT_OURS and _sent_by_another(turn, row):
             _note(turn, row, upo=UpoState.UNAVAILABLE, reason=foreign_sessions.LOST_RECEIPT)
-        else:  # 21178: not ready yet
-            _later(turn, row)
-    except (UpoProblem, Unknown):
+        elif refused.reason_code == foreign_sessions.NOT_OURS:  # the row names a session that is not this client's
+            _later(turn, row, "KSeF nie daje UPO: sesja, w której ją wysłano, należy do kogo innego")
+        elif not await _reference_mended(turn, access, row):
+            _later(turn, row, "" if refused.code == NOT_READY else f"KSeF nie daje UPO: {refused.message}")
+    except UpoProblem as problem:
+        turn.polls.upo_urls.pop(row["id"], None)
+        _later(turn, row, OTHER_UPO if problem.reason == "other_document" else "")
+    except Unknown:
         turn.polls.upo_urls.pop(row["id"], None)
         _later(turn, row)
     else:
         _save(turn, row, download.body)
+
+
+async def _reference_mended(turn: Turn, access: Access, row: sqlite3.Row) -> bool:
+    """A receipt that does not come: does KSeF's own list name the invoice, by its hash, with another reference than the
+    row has? Then the row takes it, and the receipt is asked for again."""
+    session = turn.office.db.value("SELECT reference FROM session WHERE id = ?", (row["session_id"],))
+    if not session or row["original_session"] or turn.now - from_text(row["accepted_at"]) < LONG:
+        return False
+    try:
+        items = {item.invoice_hash: item for item in await turn.api.session_invoices(access, session)}
+    except Refused:
+        return False
+    item = items.get(hash_b64(row["sha256"]))
+    if item is None or item.reference_number == row["reference"]:
+        return False
+    _note(turn, row, reference=item.reference_number, next_look=None)
+    turn.come_back(0)
+    return True
 
 
 def _sent_by_another(turn: Turn, row: sqlite3.Row) -> bool:
@@ -113,12 +139,13 @@ def _save(turn: Turn, row: sqlite3.Row, body: bytes) -> None:
     turn.polls.upo_urls.pop(row["id"], None)
 
 
-def _later(turn: Turn, row: sqlite3.Row) -> None:
+def _later(turn: Turn, row: sqlite3.Row, reason: str = "") -> None:
     """Ask again after as long as it has already taken, and say when it is late."""
     waited = turn.now - from_text(row["accepted_at"])
     late = waited > timedelta(minutes=settings.get_int(turn.office.db, "upo_late_minutes"))
     pause = min(LONGEST_WAIT, max(FIRST_WAIT, waited))
-    _note(turn, row, upo=UpoState.LATE if late else UpoState.NONE, next_look=to_text(turn.now + pause))
+    upo = UpoState.LATE if late else UpoState.NONE
+    _note(turn, row, upo=upo, next_look=to_text(turn.now + pause), reason=reason)
 
 
 def _note(turn: Turn, row: sqlite3.Row, **values: object) -> None:

@@ -18,7 +18,7 @@ from ksef_tui.ksef.crypto import encrypt_invoice
 from ksef_tui.ksef.errors import KsefError, Limited, NotReachable, Refused, Unauthorized, Unknown
 from ksef_tui.services import login, personal
 from ksef_tui.services.calls import LeaseLost, NotNow
-from ksef_tui.services.guards import guard
+from ksef_tui.services.guards import guard, seller_written
 from ksef_tui.services.interactive import Ready, learn, open_session, usable_session
 from ksef_tui.services.turn import Turn
 from ksef_tui.store import authorizations, documents, invoices, sessions
@@ -101,7 +101,7 @@ def _only_this_one(error: Exception) -> bool:
 
 def _not_in_our_name(turn: Turn, access: Access, session: sqlite3.Row, row: sqlite3.Row, data: bytes) -> str | None:
     """Rule 1, the last time before encryption: seller = client = context of the token = context of the session (F22)."""
-    seller = _seller_written(data)
+    seller = seller_written(data) or "?"
     token_context = claims.read(access.token).context_value or access.context
     names = {seller, row["seller_nip"], turn.nip, access.context, token_context, session["context_nip"]}
     if len(names) == 1 and session["client_id"] == row["client_id"] == turn.client_id:
@@ -110,16 +110,6 @@ def _not_in_our_name(turn: Turn, access: Access, session: sqlite3.Row, row: sqli
         f"sprzedawcą jest NIP {seller if seller != turn.nip else row['seller_nip']}, klientem NIP {turn.nip}, "
         f"a sesja KSeF jest dla NIP {session['context_nip']} – niczego nie wysłano"
     )
-
-
-def _seller_written(data: bytes) -> str:
-    """The seller in the bytes that would go out, not in what was once read from them; `?` when it cannot be read."""
-    from ksef_tui.fa3.read import read  # late: lxml
-
-    try:
-        return read(data).seller_nip
-    except Problem:
-        return "?"
 
 
 def _commit_intent(turn: Turn, session: sqlite3.Row, row: sqlite3.Row, attempt: int) -> bool:

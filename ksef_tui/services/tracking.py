@@ -13,7 +13,7 @@ from ksef_tui.domain.times import from_text, to_text
 from ksef_tui.ksef.api import Access
 from ksef_tui.ksef.codes import invoice_code, session_code
 from ksef_tui.ksef.crypto import hash_b64
-from ksef_tui.ksef.errors import Refused
+from ksef_tui.ksef.errors import Refused, Unauthorized
 from ksef_tui.ksef.models import SessionInvoice
 from ksef_tui.services import foreign_sessions, login, originals
 from ksef_tui.services.interactive import NO_SUCH_SESSION, age, close_now
@@ -92,10 +92,10 @@ async def _follow_session(turn: Turn, session: sqlite3.Row) -> None:
         if unsure or len(rows) > FEW:
             await _by_list(turn, access, session, rows)
         else:
-            for row in rows:
-                turn.doing.invoice_id = row["id"]
-                item = await turn.api.invoice_status(access, session["reference"], row["reference"])
-                apply(turn, row, item)
+            strange = [row for row in rows if not await _by_reference(turn, access, session, row)]
+            turn.doing.invoice_id = None
+            if strange:
+                await _by_list(turn, access, session, strange)
     except Refused as refused:
         if refused.reason_code == foreign_sessions.NOT_OURS:
             await foreign_sessions.settle(turn, access, session, _under_way(turn, session))
@@ -105,6 +105,23 @@ async def _follow_session(turn: Turn, session: sqlite3.Row) -> None:
             raise
     finally:
         turn.doing.invoice_id = None
+
+
+async def _by_reference(turn: Turn, access: Access, session: sqlite3.Row, row: sqlite3.Row) -> bool:
+    """Ask for one invoice; False when its reference is not one of this session, or that of another document (F12)."""
+    turn.doing.invoice_id = row["id"]
+    try:
+        item = await turn.api.invoice_status(access, session["reference"], row["reference"])
+    except Unauthorized:
+        raise
+    except Refused as refused:
+        if refused.code == NO_SUCH_SESSION or refused.status != 400:
+            raise
+        return False
+    if item.invoice_hash not in ("", hash_b64(row["sha256"])):
+        return False
+    apply(turn, row, item)
+    return True
 
 
 async def _by_list(turn: Turn, access: Access, session: sqlite3.Row, rows: list[sqlite3.Row]) -> None:

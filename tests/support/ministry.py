@@ -118,6 +118,14 @@ class Ministry:
         response = self._http.post("/v2/testdata/limits/subject/certificate", json=body, headers=headers)
         assert response.status_code == 200, response.text
 
+    def received(self) -> list[dict[str, Any]]:
+        """Every document that was ever sent (its hash), in whose context, and what became of it."""
+        return self._state()["received"]
+
+    def logins(self) -> list[dict[str, Any]]:
+        """Every login: its context and subject, its code, and whose KSeF token it was by."""
+        return self._state()["logins"]
+
     def _testdata(self, path: str, **body: Any) -> None:
         response = self._http.post(f"/v2/testdata/{path}", json=body)
         assert response.status_code == 200, response.text

@@ -1,0 +1,369 @@
+"""Two clients, one identity: neither can ever be served by the other's token, nor sent in the other's name (F22, F23).
+
+Whatever belongs to one client is swapped with the other's, or copied over it, in the database; then everything that
+calls KSeF is done. The network sees whose token each call carries, the sandbox in whose context each document arrived.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import Any
+
+import httpx
+import pytest
+from support.companies import seal
+from support.houses import LOGIN, Client, House
+from support.ministry import PATIENCE, Ministry, Process
+from support.mixing import PAST, Scene, Watching, copy, folder_copy, schema, swap
+
+import ksef_tui.services
+from ksef_tui.compose import open_office
+from ksef_tui.domain.problems import Problem
+from ksef_tui.services import authorising, exporting, invoice_views, office, switching, syncing
+from ksef_tui.services.worker import Worker, carry_out, carry_out_switches
+
+# ---- the scene: furnished once, a copy of its database for each test
+
+
+@pytest.fixture(scope="module")
+def furnished(ministry_process: Process, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    ministry = Ministry(ministry_process.url)
+    scene = Scene(House(tmp_path_factory.mktemp("mixing") / "biuro", ministry))
+    asyncio.run(scene.furnish())
+    scene.house.close()
+    yield scene
+    ministry.close()
+
+
+@pytest.fixture
+async def scene(furnished: Scene, ministry: Ministry, tmp_path: Path) -> AsyncIterator[Scene]:
+    folder_copy(furnished.house.folder, tmp_path / "biuro")
+    house = object.__new__(House)
+    house.folder, house.ministry, house.nip = tmp_path / "biuro", ministry, furnished.house.nip
+    house.office = open_office(house.folder)
+    house.admin = office.operator_named(house.office, LOGIN)
+    house._shift = furnished.house._shift
+    house.office.transport = Watching(house.office)
+    scene = Scene(house)
+    scene.sellers = dict(furnished.sellers)
+    scene.certificates, scene.tokens, scene.signatures = furnished.certificates, furnished.tokens, furnished.signatures
+    yield scene
+    house.close()
+
+
+# ---- what is mixed up
+
+# Tables that hold something of a client, and do not lead to a call in its name or to sending.
+HARMLESS = {
+    "audit": "what happened",
+    "authorization_event": "what happened",
+    "invoice_count": "counters that keep themselves",
+    "operator": "which company's person it is: test_roles_of_services",
+    "grant_seen": "what a list said, for people",
+    "probe": "when a client was asked about",
+    "service_end": "when a service ended, and what was seen since",
+    "bulk_client": "who is asked: the same for anybody",
+}
+# Tables whose rows are mixed up where they are made: tests of their own do it.
+ELSEWHERE = {
+    "identity": "test_standing: a self-service client's certificate opens that client alone",
+    "enrolment": "orders of the office's own certificates, in its own context",
+    "revocation": "of the office's own certificates, in its own context",
+    "onboarding": "test_onboarding",
+    "client_session": "test_onboarding",
+    "staff_order": "grants of the office to its people, in its own context",
+}
+MIXED = ("authorization", "session", "invoice", "signature_request", "identity_switch", "client")
+ROWS = {
+    "invoice": (
+        "state = 'approved'",
+        "upo = 'none' AND state = 'accepted'",
+        "state = 'processing'",
+        "state = 'unknown'",
+    )
+}
+# What decides by itself whose something is; the other columns of a row are mixed up all at once.
+TELLING = re.compile(
+    "sealed_.*|.*nip|reference|subject|method|identity_id|sha256|upo_sha256|client_id|session_id|fallback|challenge|"
+    "document|iv|seal_row|ksef_number|original_session|state|phase|rights"
+)
+NEVER = {"id", "change_seq", "place", "operator_id", "ordinal", "number", "number_key"}
+
+
+def edits() -> list[Any]:
+    """Each telling column by itself, all of them, and all others; exchanged and copied."""
+    found = []
+    for table in MIXED:
+        columns = [column for column in schema()[table] if column not in NEVER]
+        telling = [column for column in columns if TELLING.fullmatch(column)]
+        rest = [column for column in columns if column not in telling]
+        groups = {**{column: [column] for column in telling}, "all that tells": telling, "all the rest": rest}
+        if table == "invoice":
+            del groups["state"]
+        for name, group in groups.items():
+            found += [pytest.param(how, table, group, id=f"{how.__name__} {table}: {name}") for how in (swap, copy)]
+    return found
+
+
+@pytest.mark.parametrize(("how", "table", "columns"), edits())
+async def test_whatever_is_mixed_up_in_the_database_nothing_is_done_in_the_others_name(
+    scene: Scene, how: Callable[..., bool], table: str, columns: list[str]
+):
+    for client in scene.certificates:
+        scene.approved(client)
+    pair = scene.pair_of(table)
+    mixed = [how(scene.house, pair, table, columns, where) for where in ROWS.get(table, ("1",))]
+    if not any(mixed):
+        return  # both say the same: nothing was mixed up
+    await everything(scene)
+    nothing_was_mixed(scene)
+    everything_says_why(scene)
+
+
+@pytest.mark.parametrize("how", [swap, copy])
+@pytest.mark.parametrize("column", ["sealed_token", "subject", "context_nip", "fallback", "method", "state"])
+async def test_tokens_that_are_mixed_up_open_nothing(scene: Scene, how: Callable[..., bool], column: str):
+    for client in scene.tokens:
+        scene.approved(client)
+    how(scene.house, scene.tokens, "authorization", (column,))
+    await everything(scene)
+    nothing_was_mixed(scene)
+    everything_says_why(scene)
+    if column == "sealed_token":
+        second = scene.house.auth(scene.tokens[1])
+        assert (second["state"], second["reason_code"]) == ("failed", "no_token")
+
+
+async def everything(scene: Scene) -> None:
+    """All that calls KSeF for these clients: a worker, checks, a refreshed and a new login, a change of identity, an end."""
+    house = scene.house
+    await work(scene)
+    house.edit("UPDATE authorization SET access_until = ? WHERE access_until IS NOT NULL", PAST)
+    for client in scene.clients:
+        with suppress(Problem):  # it says why it cannot be checked
+            authorising.check(house.office, house.admin, client.id)
+    await work(scene)
+    identity = house.db.value("SELECT id FROM identity")
+    for client in (*scene.tokens, *scene.signatures):
+        with suppress(Problem):
+            switching.ask(house.office, house.admin, [client.id], identity)
+    await work(scene)
+
+
+async def work(scene: Scene) -> None:
+    """A worker until nobody can get on: idle, or all that is left says why it stands."""
+    house = scene.house
+    worker = Worker(house.office, until_idle=True)
+    run = asyncio.create_task(worker.run())
+    async with asyncio.timeout(PATIENCE):
+        while not run.done() and not (
+            told(scene) and not house.db.value("SELECT 1 FROM authorization WHERE intent <> ''")
+        ):
+            await asyncio.sleep(0.02)
+    worker.stop()
+    await run
+
+
+def told(scene: Scene) -> bool:
+    return not silent(scene)
+
+
+def silent(scene: Scene) -> list[dict[str, Any]]:
+    """Invoices that are neither at their end nor say why not."""
+    house = scene.house
+    rows = house.db.rows(
+        "SELECT * FROM invoice WHERE state NOT IN ('rejected', 'blocked') AND upo NOT IN ('saved', 'unavailable')"
+    )
+    shown = invoice_views.queue_rows(house.office, house.admin, [row["id"] for row in rows])
+    return [
+        dict(row)
+        for row in rows
+        if not row["reason"]
+        and (row["id"] not in shown or not shown[row["id"]].standing)
+        and not stands(scene, row["client_id"])
+    ]
+
+
+def stands(scene: Scene, client_id: int) -> bool:
+    """Whether the client's own row says why nothing of it moves."""
+    row = scene.house.db.row("SELECT * FROM authorization WHERE client_id = ?", (client_id,))
+    return row is not None and row["state"] not in ("active", "expiring", "read_only", "running")
+
+
+def nothing_was_mixed(scene: Scene) -> None:
+    house = scene.house
+    watching = house.office.transport
+    assert isinstance(watching, Watching)
+    assert watching.calls, "nothing was done at all"
+    assert watching.wrong == [], "a call carried another client's token"
+    ours = {client.nip for client in scene.clients}
+    for document in house.ministry.received():
+        seller = scene.sellers.get(document["hash"])
+        if seller is not None:
+            assert document["context"] == seller, (
+                f"a document of {seller} was sent in the context of {document['context']}"
+            )
+    for login in house.ministry.logins():
+        if login["context"] in ours and login["token_of"] is not None:
+            assert login["token_of"] == login["context"], "a client's KSeF token was tried in another client's context"
+    for row in house.db.rows("SELECT * FROM invoice WHERE state = 'accepted' AND ksef_number <> ''"):
+        if row["upo"] == "saved" and row["upo_sha256"] is not None and row["seller_nip"] == row["ksef_number"][:10]:
+            assert house.db.value("SELECT 1 FROM document WHERE sha256 = ?", (row["upo_sha256"],))
+
+
+def everything_says_why(scene: Scene) -> None:
+    assert silent(scene) == []
+    for client in scene.clients:
+        row = scene.house.auth(client)
+        assert row["intent"] == "" or row["state"] in ("running", "to_sign"), dict(row)
+        if row["state"] in ("failed", "blocked", "no_permission", "expired"):
+            assert row["reason"], dict(row)
+
+
+# ---- what was kept of the past
+
+
+@pytest.mark.parametrize("column", ["upo_sha256", "ksef_number", "sha256"])
+def test_a_receipt_of_the_other_client_is_given_to_nobody(scene: Scene, tmp_path: Path, column: str):
+    house = scene.house
+    assert swap(house, scene.certificates, "invoice", (column,), "upo = 'saved'")
+    one, two = scene.certificates
+    for client in scene.certificates:
+        with pytest.raises(Problem) as caught:
+            exporting.export_upos(house.office, house.admin, tmp_path / client.nip, client_id=client.id)
+        assert caught.value.code == "other_upo"
+    for client, other in ((one, two), (two, one)):
+        for file in (tmp_path / client.nip).iterdir():
+            assert other.nip not in file.read_text()
+
+
+def test_a_document_of_the_other_client_is_shown_and_given_to_nobody(scene: Scene, tmp_path: Path):
+    house = scene.house
+    ids = [scene.approved(client)[0] for client in scene.certificates]
+    assert swap(house, scene.certificates, "invoice", ("sha256",), "state = 'approved'")
+    for invoice_id in ids:
+        with pytest.raises(Problem) as caught:
+            exporting.export_invoices(house.office, house.admin, [invoice_id], tmp_path)
+        assert caught.value.code == "other_document"
+        with pytest.raises(Problem) as caught:
+            invoice_views.invoice_details(house.office, house.admin, invoice_id)
+        assert caught.value.code == "other_document"
+
+
+# ---- a third client
+
+
+async def test_three_clients_in_a_ring_each_get_back_nothing_of_the_others(scene: Scene):
+    """A's tokens to B, B's to C, C's to A; and the same with their sessions."""
+    house = scene.house
+    third = await house.ready_client()
+    ring = (*scene.certificates, third)
+    for client in ring:
+        scene.approved(client)
+    swap(house, (ring[0], ring[1]), "authorization", ("sealed_access", "sealed_refresh", "reference"))
+    swap(house, (ring[1], ring[2]), "authorization", ("sealed_access", "sealed_refresh", "reference"))
+    await everything(scene)
+    nothing_was_mixed(scene)
+    assert [house.auth(client)["state"] for client in ring] == ["active"] * 3
+    rows = house.db.rows("SELECT state, upo FROM invoice WHERE client_id = ?", (third.id,))
+    assert [tuple(row) for row in rows] == [("accepted", "saved")]
+
+
+# ---- each function that calls by itself
+
+
+async def test_ending_one_client_does_not_end_the_others_login(scene: Scene):
+    house = scene.house
+    one, two = scene.certificates
+    house.edit("DELETE FROM identity_switch")
+    house.edit("UPDATE invoice SET state = 'withdrawn', upo = 'saved'")
+    for client in scene.certificates:
+        await house.authorise(client)
+    refresh = house.office.sealer.open(
+        house.auth(two)["sealed_refresh"], client=two.nip, kind="refresh_token", row=str(two.id)
+    )
+    assert swap(house, (one, two), "authorization", ["sealed_refresh", "sealed_access", "reference"])
+    authorising.revoke(house.office, house.admin, one.id)
+    await carry_out(house.office, one.id, patience=PATIENCE)
+    assert house.auth(one)["state"] == "missing"
+    answer = httpx.post(
+        f"{house.ministry.url}/v2/auth/token/refresh",
+        headers={"Authorization": f"Bearer {refresh.reveal_text()}"},
+        trust_env=False,
+    )
+    assert answer.status_code == 200, "the other client's login was ended"
+
+
+async def test_the_list_of_grants_is_never_asked_for_with_a_clients_token(scene: Scene):
+    house = scene.house
+    row = house.db.row("SELECT id, nip FROM client WHERE office = 1")
+    own = Client(row["id"], row["nip"])
+    await house.authorise(own)
+    assert swap(house, (own, scene.certificates[0]), "authorization", ["sealed_refresh", "sealed_access", "reference"])
+    found = await syncing.preview(house.office, house.admin)
+    assert found.received >= 2
+    await everything(scene)
+    nothing_was_mixed(scene)
+
+
+async def test_a_change_of_identity_takes_no_other_clients_login(scene: Scene):
+    house = scene.house
+    other = house.identity("nowa", seal(house.nip))
+    house.edit("DELETE FROM identity_switch")
+    switching.ask(house.office, house.admin, [client.id for client in scene.certificates], other, force=True)
+    assert swap(
+        house, scene.certificates, "authorization", ["sealed_refresh", "sealed_access", "reference", "fallback"]
+    )
+    await carry_out_switches(house.office, [client.id for client in scene.certificates], patience=PATIENCE)
+    nothing_was_mixed(scene)
+    assert [house.auth(client)["identity_id"] for client in scene.certificates] == [other] * 2
+
+
+# Whatever begins a call to KSeF by itself, and the test that mixes its clients up. A step that is given its client's
+# turn is watched with the pass that it belongs to.
+HERE = "here"
+BEGIN = {
+    "worker.one_pass": HERE,
+    "worker.carry_out": HERE,
+    "worker.intent_once": "by carry_out",
+    "worker.carry_out_switches": HERE,
+    "worker.own_turn": "by syncing.preview",
+    "worker.serve_until": "passes of the worker for one client",
+    "syncing.preview": HERE,
+    "bulk_work.see_through": "passes of the worker: test_bulk",
+    "certifying.finish": "the identity's own context: test_enrolment",
+    "certifying.finish_revocation": "the identity's own context: test_enrolment",
+    "certifying.limits": "the identity's own context: test_enrolment",
+    "certifying.listed": "the identity's own context: test_enrolment",
+    "certifying.renewal_limits": "the identity's own context: test_enrolment",
+    "staff_orders.carry_out": "the office's own context: test_staff",
+    "standing_identities.resume": "the office's own context: test_standing",
+}
+
+
+def test_every_service_function_that_begins_a_call_is_known():
+    """A new one must be mixed up too, or say where it is."""
+    begin = set()
+    for found in iter_modules(ksef_tui.services.__path__):
+        module = import_module(f"ksef_tui.services.{found.name}")
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            if function.__module__ != module.__name__ or name.startswith("_"):
+                continue
+            inner = inspect.unwrap(function)
+            calls = inspect.iscoroutinefunction(inner) or inspect.isasyncgenfunction(inner)
+            if calls and "turn" not in inspect.signature(inner).parameters:
+                begin.add(f"{found.name}.{name}")
+    assert begin == BEGIN.keys()
+
+
+def test_every_table_with_something_of_a_client_is_mixed_up_or_explained():
+    """A new one must be mixed up too, or say why not."""
+    assert schema().keys() <= {*MIXED, *HARMLESS, *ELSEWHERE}
+    assert {*HARMLESS, *ELSEWHERE}.isdisjoint(MIXED)
