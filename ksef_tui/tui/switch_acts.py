@@ -69,7 +69,7 @@ class SwitchActs:
             await desk.act(lambda: switching.ask(desk.office, desk.operator, ids, identity_id, force=force))
             self._screen.clients.list.unmark()
             later = f", {len(found.waits)} poczeka na kolejkę" if found.waits and not force else ""
-            self._app.say(f"Na profil {found.label} przechodzi {_clients(found.count)}{later}.")
+            self._app.say(f"Zmiana na profil {found.label}: {_clients(found.count)}{later}.")
 
     async def _whom(self, situation: Situation, holders: Sequence[TokenHolder]) -> list[int]:
         """The clients to change; empty when a person went back."""
@@ -125,7 +125,10 @@ class SwitchActs:
             Choice("wait", ((fit("gdy kolejka się uspokoi", 26), "strong"), ("nic nie przepada", "dim"))),
             Choice("force", ((fit("od razu, mimo to", 26), "strong"), ("przepadnie UPO tego, co w drodze", "wait"))),
         ]
-        intro: list[Line] = [((f"W drodze jest coś, co odbierze tylko dotychczasowe logowanie: {what}.", "text"),)]
+        intro: list[Line] = [
+            (("Tylko dotychczasowe logowanie odbierze to, co jest w drodze:", "text"),),
+            ((what, "strong"),),
+        ]
         if not all(wait.works for wait in found.waits):
             intro.append((("Ono już nie działa, więc samo się to nie uspokoi.", "bad"),))
         chosen = await self._app.push_screen_wait(Pick("Zmiana profilu – kiedy?", choices, intro=intro))
@@ -143,12 +146,12 @@ class SwitchActs:
         question = Ask(
             "Profil rezerwowy przejmuje klientów",
             lambda width: takeover_lines(found, width),
-            yes=f"Tak, przejmij: {_clients(found.change.count)}",
+            yes=f"Tak, przejmij {_whom(found.change.count)}",
             production=self._screen.environment == "production",
         )
         if await self._app.push_screen_wait(question):
             asked = await desk.act(lambda: reserve.take_over(desk.office, desk.operator))
-            self._app.say(f"Profil {found.label} przejmuje {_clients(len(asked.client_ids))}.")
+            self._app.say(f"Profil {found.label} przejmuje {_whom(len(asked.client_ids))}.")
 
     async def _choose_reserve(self, down: bool) -> None:
         """Which identity is kept ready, when there is nothing to take over or nobody to do it."""
@@ -165,7 +168,7 @@ class SwitchActs:
             self._app.say("Nie ma jeszcze profilu biura z ważnym certyfikatem: dodaj go klawiszem d.", "warning")
             return
         said = "Wskaż sprawny profil, a potem j przejmie nim klientów." if down else "Wszystkie profile działają."
-        intro = [((f"{said} Rezerwowy przejmie klientów, gdy główny stanie.", "text"),)]
+        intro: list[Line] = [((said, "strong"),), (("Rezerwowy przejmuje klientów, gdy główny stanie.", "text"),)]
         chosen = await self._app.push_screen_wait(Pick("Który profil trzymać w rezerwie?", choices, intro=intro))
         if chosen is not None:
             on = chosen != kept
@@ -191,7 +194,7 @@ def holder_line(one: TokenHolder) -> Line:
 
 def switch_lines(found: SwitchPreview, force: bool, width: int) -> list[Line]:
     """Who changes, when, and what happens to what is on the wire."""
-    texts = [(f"Na profil „{found.label}” przejdzie {_clients(found.count)}.", "strong")]
+    texts = [(f"Na profil „{found.label}”: {_clients(found.count)}.", "strong")]
     if found.waits and not force:
         texts.append((f"Od razu: {len(found.at_once)}. Gdy kolejka się uspokoi: {len(found.waits)}.", "text"))
         texts.append(("Do tego czasu nic nowego nie wyślą; b rezygnuje ze zmiany.", "text"))
@@ -210,7 +213,7 @@ def switch_lines(found: SwitchPreview, force: bool, width: int) -> list[Line]:
 def takeover_lines(found: TakeoverPreview, width: int) -> list[Line]:
     """Which identity fell, whom the reserve takes over, and what it cannot read."""
     texts = [(f"Profil {one.label} nie działa: {one.why}.", "bad") for one in found.fallen[:3]]
-    texts.append((f"Profil „{found.label}” przejmie {_clients(found.change.count)}.", "strong"))
+    texts.append((f"Profil „{found.label}” przejmie {_whom(found.change.count)}.", "strong"))
     if found.change.waits:
         count = count_of(found.without_result, "faktury", "faktur", "faktur")
         texts.append(
@@ -248,3 +251,7 @@ def _scope(ids: Sequence[int], situation: Situation) -> str:
 
 def _clients(count: int) -> str:
     return count_of(count, "klient", "klienci", "klientów")
+
+
+def _whom(count: int) -> str:
+    return count_of(count, "klienta", "klientów", "klientów")

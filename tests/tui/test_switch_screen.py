@@ -109,7 +109,7 @@ async def test_all_with_a_token_are_counted_listed_and_changed(
         await choose(app, pilot, "kogo?", "down", "enter")
         await choose(app, pilot, "kiedy?", "enter")
         await asked(app, pilot, Ask)
-        await expect(pilot, lambda: "przejdzie 2 klienci" in text_of(app))
+        await expect(pilot, lambda: "„pieczęć biura”: 2 klienci." in text_of(app))
         await pilot.press("down", "enter")
         await expect(pilot, lambda: switches.client_ids(db) == holders)
         assert {row.switching_to for row in switching.with_token(*desk)} == {"pieczęć biura"}
