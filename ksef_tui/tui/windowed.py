@@ -195,6 +195,8 @@ class WindowList(Toned, ScrollView, Generic[Row], can_focus=True):
         touched = set(self._rows) if ids is None else set(ids)
         visible = [self.ids[index] for index in self.window]
         wanted = visible if ids is None else [one for one in visible if one in touched]
+        if self.current_id in touched and self.current_id not in wanted:  # the keys go by it, on other panes too
+            wanted = [*wanted, self.current_id]
         for one in touched.difference(wanted):
             self._painted.pop(one, None)
             if one != self.current_id:

@@ -110,6 +110,7 @@ async def test_a_client_signs_between_two_keys_and_the_office_works(house: House
         await pilot.press("ctrl+u", *str(back), "enter")
         await expect(pilot, lambda: "✔ koniec sesji klienta" in text_of(app))
         assert "Biuro może wystawiać faktury w imieniu klienta" in text_of(app)
+        await expect(pilot, lambda: app.main.situation().client.status == "active")  # the keys below know it too
         assert house.auth(client)["method"] == "certificate"
 
 
