@@ -72,7 +72,7 @@ def judgement(turn: Turn, row: Proof, answer: AuthStatus) -> Verdict | None:
 
 
 def _nobody_granted(turn: Turn, row: Proof) -> str:
-    """Which client has not granted anything to which identity (F29)."""
+    """Which rights are missing, at which client and for which identity (F29, design §7): without any there is no login."""
     identity = offices.identity(turn.office.db, row["identity_id"]) if row["identity_id"] else None
     if identity is not None:
         whom = f"dla {identity_rules.named(identity)}"
@@ -80,7 +80,7 @@ def _nobody_granted(turn: Turn, row: Proof) -> str:
         whom = "dla osoby albo firmy, która podpisała żądanie"
     else:
         whom = "temu tokenowi"
-    return f"{turn.client['name']}: brak uprawnień w KSeF {whom}."
+    return f"{turn.client['name']}: brak uprawnień w KSeF {whom} (wystawianie i przeglądanie faktur)."
 
 
 async def read_rights(turn: Turn, token: Secret, *, tokens: TokenPair | None = None, reference: str = "") -> Verdict:

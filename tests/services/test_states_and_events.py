@@ -27,7 +27,7 @@ NAME = "Jodła Próbna"
 # The sentences by a name; in braces what changes: the day, the office's NIP, until when.
 SENTENCES = {
     "may issue": "Biuro może wystawiać faktury w imieniu klienta Jodła Próbna",
-    "nothing granted": "Jodła Próbna: brak uprawnień w KSeF dla NIP {office}.",
+    "nothing granted": "Jodła Próbna: brak uprawnień w KSeF dla NIP {office} (wystawianie i przeglądanie faktur).",
     "only reading granted": "Jodła Próbna: klient nie nadał dla NIP {office} uprawnienia: wystawianie faktur.",
     "only reading left": "Jodła Próbna: klient odebrał uprawnienie: wystawianie faktur (dla NIP {office}).",
     "no access yet": "Jodła Próbna: biuro nie ma jeszcze dostępu do KSeF tego klienta.",
