@@ -93,10 +93,10 @@ def auth_start(
 
 def export_request(context: Context, client_id: int, to: Path, as_json: bool) -> None:
     """Wait for the request, write it, and say until when it can be signed; on stdout then the document alone."""
-    from ksef_tui.services import contract, external, worker
+    from ksef_tui.services import contract, external, own_work
 
     office, operator = context.office, context.operator
-    asyncio.run(worker.carry_out(office, client_id, patience=LOGIN_PATIENCE))
+    asyncio.run(own_work.carry_out(office, client_id, patience=LOGIN_PATIENCE))
     row = contract.authorization_by_id(office, operator, client_id)
     if row["status"] == "to_sign":
         write_file(to, external.request(office, operator, client_id).document)
@@ -142,13 +142,13 @@ def auth_submit(context: Context, nip: str, file: Path, no_wait: bool, as_json: 
 @click.pass_obj
 def auth_cancel(context: Context, nip: str, as_json: bool) -> None:
     """Przerywa autoryzację, która trwa, czeka na podpis albo stanęła w połowie wizyty klienta."""
-    from ksef_tui.services import authorising, clients, contract, worker
+    from ksef_tui.services import authorising, clients, contract, own_work
 
     office, operator = context.office, context.operator
     client_id = clients.id_of(office, nip)
     authorising.cancel(office, operator, client_id)
     with suppress(Problem):  # a client's own login that is left is ended; the worker tries again
-        asyncio.run(worker.carry_out(office, client_id, patience=LOGOUT_PATIENCE))
+        asyncio.run(own_work.carry_out(office, client_id, patience=LOGOUT_PATIENCE))
     show_one(contract.authorization(office, operator, nip), as_json, client_line)
 
 
@@ -197,13 +197,13 @@ def auth_check(context: Context, nips: Sequence[str], everyone: bool, mine: bool
 @click.pass_obj
 def auth_revoke(context: Context, nip: str, no_wait: bool, as_json: bool) -> None:
     """Odwołuje autoryzację, także w KSeF."""
-    from ksef_tui.services import authorising, clients, contract, worker
+    from ksef_tui.services import authorising, clients, contract, own_work
 
     office, operator = context.office, context.operator
     client_id = clients.id_of(office, nip)
     authorising.revoke(office, operator, client_id)
     if not no_wait:
-        asyncio.run(worker.carry_out(office, client_id, patience=LOGIN_PATIENCE))
+        asyncio.run(own_work.carry_out(office, client_id, patience=LOGIN_PATIENCE))
     row = contract.authorization(office, operator, nip)
     show_one(row, as_json, client_line)
     if not no_wait and row["status"] != "missing":
@@ -214,12 +214,12 @@ def end_with_status(
     context: Context, ids: Sequence[int], no_wait: bool, as_json: bool, *, as_list: bool = False
 ) -> None:
     """Wait for the intents of these clients, show what became of them, end with 1 unless all is well."""
-    from ksef_tui.services import contract, worker
+    from ksef_tui.services import contract, own_work
 
     office, operator = context.office, context.operator
     if not no_wait:
         for client_id in ids:
-            asyncio.run(worker.carry_out(office, client_id, patience=LOGIN_PATIENCE))
+            asyncio.run(own_work.carry_out(office, client_id, patience=LOGIN_PATIENCE))
     rows = [contract.authorization_by_id(office, operator, client_id) for client_id in ids]
     if as_list:
         show(rows, as_json, client_line)

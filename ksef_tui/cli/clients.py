@@ -157,7 +157,7 @@ def client_letter(context: Context, nip: str, file: Path, sent: bool, goodbye: b
 @click.pass_obj
 def client_end(context: Context, nip: str, file: Path | None, no_wait: bool, as_json: bool) -> None:
     """Kończy obsługę klienta: wstrzymuje jego faktury, kończy logowania biura w KSeF i niszczy zapisane tokeny."""
-    from ksef_tui.services import clients, contract, ending, letters, worker
+    from ksef_tui.services import clients, contract, ending, letters, own_work
 
     office, operator = context.office, context.operator
     client_id = clients.id_of(office, nip)
@@ -169,7 +169,7 @@ def client_end(context: Context, nip: str, file: Path | None, no_wait: bool, as_
     done = ending.end(office, operator, client_id)
     if not no_wait:
         try:
-            asyncio.run(worker.carry_out(office, client_id, patience=END_PATIENCE))
+            asyncio.run(own_work.carry_out(office, client_id, patience=END_PATIENCE))
         except Problem as problem:
             if problem.code != "timeout":
                 raise

@@ -200,14 +200,14 @@ def staff_revoke(
 @click.pass_obj
 def staff_dismiss(context: Context, person: int, no_wait: bool, as_json: bool) -> None:
     """Osoba odchodzi: odbiera jej wszystko, zamyka dostęp do programu i kończy logowania jej certyfikatem."""
-    from ksef_tui.services import contract, staff, staff_views, worker
+    from ksef_tui.services import contract, own_work, staff, staff_views
 
     office, operator = context.office, context.operator
     done = staff.dismiss(office, operator, person)
     trouble = "" if no_wait else _carry_out(context)
     if not no_wait:
         for client_id in done.ending:
-            asyncio.run(worker.carry_out(office, client_id, patience=PATIENCE))
+            asyncio.run(own_work.carry_out(office, client_id, patience=PATIENCE))
     rows = [
         row for row in staff_views.orders(office, operator, 0) if row["person"] == person and row["act"] == "revoke"
     ]

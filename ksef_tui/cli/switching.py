@@ -111,11 +111,11 @@ def _end(
     context: Context, ids: Sequence[int], identity_id: int, patience: float | None, as_json: bool
 ) -> None:  # fmt: skip
     """Carry the changes out (patience None: leave them to a worker), show each client, end with 1 unless all changed."""
-    from ksef_tui.services import contract, worker
+    from ksef_tui.services import contract, own_work
 
     office, operator = context.office, context.operator
     if patience is not None:
-        asyncio.run(worker.carry_out_switches(office, ids, patience=patience))
+        asyncio.run(own_work.carry_out_switches(office, ids, patience=patience))
     rows = [contract.switched(office, operator, client_id, identity_id) for client_id in ids]
     show(rows, as_json, client_line)
     bad = [row for row in rows if not row["switched"]]

@@ -39,7 +39,7 @@ class Login(threading.Thread):
     def run(self) -> None:
         """One login."""
         from ksef_tui.ksef.errors import KsefError
-        from ksef_tui.services.worker import carry_out
+        from ksef_tui.services.own_work import carry_out
 
         self._task = self._loop.create_task(carry_out(self._office, self._client_id, patience=PATIENCE))
         with contextlib.suppress(asyncio.CancelledError, Problem, KsefError):

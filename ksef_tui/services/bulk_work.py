@@ -13,8 +13,9 @@ from ksef_tui.domain.roles import Operator
 from ksef_tui.services import bulk
 from ksef_tui.services.calls import LEASE_SECONDS
 from ksef_tui.services.office import Office
+from ksef_tui.services.own_work import intent_once
 from ksef_tui.services.turn import Polls
-from ksef_tui.services.worker import LOOK_EVERY, Worker, intent_once
+from ksef_tui.services.worker import LOOK_EVERY, Worker
 from ksef_tui.store import authorizations, leases
 
 AFTER_A_FAULT = 1.0  # seconds before a client is tried again whose step broke

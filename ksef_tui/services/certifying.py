@@ -27,8 +27,8 @@ from ksef_tui.services import identities, lineage, login, personal
 from ksef_tui.services.calls import NotNow
 from ksef_tui.services.enrolment import NO_LOGIN
 from ksef_tui.services.office import Office
+from ksef_tui.services.own_work import carry_out, own_turn, serve_until
 from ksef_tui.services.turn import NoAccess, Turn
-from ksef_tui.services.worker import carry_out, own_turn, serve_until
 from ksef_tui.store import authorizations, certificates, offices, settings
 from ksef_tui.store.records import audit
 

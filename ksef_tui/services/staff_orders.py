@@ -69,7 +69,7 @@ async def carry_on(turn: Turn) -> None:
 async def carry_out(office: Office, operator: Operator, *, patience: float) -> None:
     """Carry the orders out in this process and wait until all are settled, or `patience` seconds: what is left then
     stays for the worker. Raises Problem: the lease is kept by others, somebody else's certificate, no answer of KSeF."""
-    from ksef_tui.services.worker import own_turn  # the worker carries orders out too
+    from ksef_tui.services.own_work import own_turn  # the worker carries orders out too
 
     require(operator, Act.STAFF_SEE, None)
     loop = asyncio.get_running_loop()

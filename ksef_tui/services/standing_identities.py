@@ -62,7 +62,7 @@ async def resume(office: Office, operator: Operator, label: str) -> None:
 
     Raises Problem: no such identity, not stopped, another person's certificate, still blocked, or KSeF does not answer.
     """
-    from ksef_tui.services.worker import own_turn  # late: the worker knows this module
+    from ksef_tui.services.own_work import own_turn  # late: the worker knows this module
 
     require(operator, Act.IDENTITY_RESUME, None)
     identity = identities.named(office, label)

@@ -26,8 +26,8 @@ from ksef_tui.services import bulk, clients, login
 from ksef_tui.services.bulk import Begun
 from ksef_tui.services.calls import NotNow
 from ksef_tui.services.office import Office
+from ksef_tui.services.own_work import own_turn
 from ksef_tui.services.turn import NoAccess, Turn
-from ksef_tui.services.worker import own_turn
 from ksef_tui.store import authorizations, offices
 from ksef_tui.store.records import audit
 

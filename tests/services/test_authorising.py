@@ -15,7 +15,7 @@ from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Role
 from ksef_tui.domain.secret import Secret
 from ksef_tui.services import authorising, client_views, contract, identities
-from ksef_tui.services.worker import carry_out
+from ksef_tui.services.own_work import carry_out
 from ksef_tui.store import limits
 
 PAST = "2026-01-01T00:00:00.000Z"

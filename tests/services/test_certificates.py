@@ -16,7 +16,7 @@ from ksef_tui.compose import open_office
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Operator, Role
 from ksef_tui.services import authorising, certifying, client_views, enrolment, external, identities, lineage
-from ksef_tui.services.worker import serve_until
+from ksef_tui.services.own_work import serve_until
 from ksef_tui.store import certificates, offices
 
 ENROL = "POST /v2/certificates/enrollments"

@@ -13,7 +13,7 @@ from support.ministry import SIGNED_LOGIN
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Role
 from ksef_tui.services import approving, authorising, client_views, contract, ending, exporting, letters, syncing
-from ksef_tui.services.worker import carry_out
+from ksef_tui.services.own_work import carry_out
 
 SECRETS = ("sealed_token", "sealed_operation", "sealed_refresh", "sealed_access")
 

@@ -15,7 +15,7 @@ from support.ministry import PATIENCE, REFRESH, SIGNED_LOGIN
 
 from ksef_tui.domain.problems import Problem
 from ksef_tui.services import authorising, client_views, contract, external
-from ksef_tui.services.worker import carry_out
+from ksef_tui.services.own_work import carry_out
 
 PAST = "2026-01-01T00:00:00.000Z"
 

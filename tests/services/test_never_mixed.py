@@ -27,7 +27,8 @@ import ksef_tui.services
 from ksef_tui.compose import open_office
 from ksef_tui.domain.problems import Problem
 from ksef_tui.services import authorising, exporting, invoice_views, office, switching, syncing
-from ksef_tui.services.worker import Worker, carry_out, carry_out_switches
+from ksef_tui.services.own_work import carry_out, carry_out_switches
+from ksef_tui.services.worker import Worker
 
 # ---- the scene: furnished once, a copy of its database for each test
 
@@ -331,11 +332,11 @@ async def test_a_change_of_identity_takes_no_other_clients_login(scene: Scene):
 HERE = "here"
 BEGIN = {
     "worker.one_pass": HERE,
-    "worker.carry_out": HERE,
-    "worker.intent_once": "by carry_out",
-    "worker.carry_out_switches": HERE,
-    "worker.own_turn": "by syncing.preview",
-    "worker.serve_until": "passes of the worker for one client",
+    "own_work.carry_out": HERE,
+    "own_work.intent_once": "by carry_out",
+    "own_work.carry_out_switches": HERE,
+    "own_work.own_turn": "by syncing.preview",
+    "own_work.serve_until": "passes of the worker for one client",
     "syncing.preview": HERE,
     "bulk_work.see_through": "passes of the worker: test_bulk",
     "certifying.finish": "the identity's own context: test_enrolment",

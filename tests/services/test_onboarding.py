@@ -18,7 +18,7 @@ from ksef_tui.compose import open_office
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.secret import Secret
 from ksef_tui.ksef.codes import grant_code
-from ksef_tui.services import authorising, client_views, contract, external, onboarding, worker
+from ksef_tui.services import authorising, client_views, contract, external, onboarding, own_work, worker
 from ksef_tui.services.office import operator_named
 
 GRANT = "POST /v2/permissions/entities/grants"
@@ -589,7 +589,7 @@ async def test_after_a_kill_at_any_step_another_process_goes_on(visit: Visit, st
         operator = operator_named(other, "kierownik")
         if step != "end":
             onboarding.resume(other, operator, client.id)  # what runs goes on; nothing is written
-        await worker.carry_out(other, client.id, patience=30)
+        await own_work.carry_out(other, client.id, patience=30)
     finally:
         other.close()
     visit.works()

@@ -45,6 +45,7 @@ from ksef_tui.services import (
     one_login,
     operators,
     originals,
+    own_work,
     personal,
     probing,
     receipts,
@@ -58,9 +59,10 @@ from ksef_tui.services import (
     tracking,
     worker,
 )
+from ksef_tui.services.own_work import own_turn
 from ksef_tui.services.staff import Newcomer
 from ksef_tui.services.turn import NoAccess, Turn
-from ksef_tui.services.worker import Worker, own_turn
+from ksef_tui.services.worker import Worker
 from ksef_tui.store import authorizations, leases
 
 PATIENCE = 5.0
@@ -165,7 +167,7 @@ async def _intent_once(scene: Scene) -> None:
             _forge(scene, client, "check", "active")
             lease = leases.take(scene.office.db, f"client:{client.id}", 60.0)
             assert lease is not None
-            await worker.intent_once(serving, client.id, worker.Polls(), lease)
+            await own_work.intent_once(serving, client.id, worker.Polls(), lease)
     finally:
         await serving.api.aclose()
 
@@ -182,7 +184,7 @@ def _forge(scene: Scene, client: OfficeClient, intent: str, state: str) -> None:
 async def _forged_intent(scene: Scene, intent: str) -> None:
     for client in (scene.client, scene.own):
         _forge(scene, client, intent, "running" if intent == "login" else "active")
-        await worker.carry_out(scene.office, client.id, patience=PATIENCE)
+        await own_work.carry_out(scene.office, client.id, patience=PATIENCE)
 
 
 async def _bulk(scene: Scene, kind: str, identity: int | None = None) -> None:
@@ -198,7 +200,7 @@ async def _pretended_switch(scene: Scene) -> None:
     )  # fmt: skip
     scene.house.edit("UPDATE authorization SET state = 'missing', method = NULL, identity_id = NULL, subject = '' WHERE client_id = ?",
         scene.client.id)  # fmt: skip
-    await worker.carry_out_switches(scene.office, [scene.client.id], patience=PATIENCE)
+    await own_work.carry_out_switches(scene.office, [scene.client.id], patience=PATIENCE)
 
 
 async def _suspect(scene: Scene) -> None:
@@ -328,11 +330,11 @@ TRIED: dict[str, Try] = {
     "ending.go_on": turned(lambda turn: ending.go_on(turn, row_of(turn))),
     "personal.end_when_left": turned(lambda turn: asyncio.to_thread(personal.end_when_left, turn)),
     "worker.one_pass": lambda s, o: _pass(s),
-    "worker.intent_once": lambda s, o: _intent_once(s),
-    "worker.carry_out": lambda s, o: _forged_intent(s, "check"),
-    "worker.carry_out_switches": lambda s, o: _pretended_switch(s),
-    "worker.own_turn": turned(login.access_for),
-    "worker.serve_until": lambda s, o: worker.serve_until(s.office, s.client.id, lambda: False, patience=1.0),
+    "own_work.intent_once": lambda s, o: _intent_once(s),
+    "own_work.carry_out": lambda s, o: _forged_intent(s, "check"),
+    "own_work.carry_out_switches": lambda s, o: _pretended_switch(s),
+    "own_work.own_turn": turned(login.access_for),
+    "own_work.serve_until": lambda s, o: own_work.serve_until(s.office, s.client.id, lambda: False, patience=1.0),
 }
 
 

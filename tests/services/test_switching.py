@@ -17,7 +17,8 @@ from ksef_tui.compose import open_office
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Role
 from ksef_tui.services import approving, authorising, client_views, invoice_views, switching
-from ksef_tui.services.worker import Worker, carry_out_switches
+from ksef_tui.services.own_work import carry_out_switches
+from ksef_tui.services.worker import Worker
 from ksef_tui.store import documents, switches
 
 

@@ -15,7 +15,8 @@ from ksef_tui.compose import open_office
 from ksef_tui.domain.roles import Operator, Role
 from ksef_tui.domain.secret import Secret
 from ksef_tui.services import approving, authorising, clients, configuring, identities, importing, office
-from ksef_tui.services.worker import Worker, carry_out
+from ksef_tui.services.own_work import carry_out
+from ksef_tui.services.worker import Worker
 from ksef_tui.store import offices
 from support import papers
 from support.companies import Paper, new_nip, seal

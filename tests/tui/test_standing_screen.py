@@ -14,7 +14,7 @@ from tui_helpers import asked, expect, on_client, text_of
 from ksef_tui.compose import open_office
 from ksef_tui.domain.times import warsaw
 from ksef_tui.services import authorising
-from ksef_tui.services.worker import carry_out
+from ksef_tui.services.own_work import carry_out
 from ksef_tui.tui.app import KsefTui
 from ksef_tui.tui.dialogs.pick import Pick
 
