@@ -80,6 +80,19 @@ def whose_work(turn: Turn, row: sqlite3.Row) -> int | None:
     return owner
 
 
+def who_met_a_480(office: Office, identity: sqlite3.Row) -> int | None:
+    """The owner of a certificate whose own login at a client ended with 480: the test at home is a part of that login.
+    None for the office's, and when somebody else asked."""
+    owner: int | None = identity["operator_id"]
+    met = office.db.value(
+        "SELECT 1 FROM authorization a WHERE a.identity_id = ?1 AND a.state = 'blocked' AND a.reason_code = '480' AND ?2 = "
+        "(SELECT operator_id FROM audit u WHERE u.client_id = a.client_id AND u.act IN ('auth.start', 'auth.check') "
+        "ORDER BY u.id DESC LIMIT 1)",
+        (identity["id"], owner),
+    )
+    return owner if met else None
+
+
 def end_when_left(turn: Turn) -> None:
     """The login of a person who has left ends as soon as nothing is on the wire with it (F32, F23)."""
     row = turn.office.db.row(

@@ -32,11 +32,14 @@ async def test_suspects(turn: Turn) -> None:
     if not turn.client["office"]:
         return
     for identity in offices.suspected_identities(turn.office.db):
+        turn.signs_for = personal.who_met_a_480(turn.office, identity)
         try:
             verdict = await one_login.try_identity(turn, identity["id"])
         except NotNow as wait:
             turn.come_back(wait.seconds)
             return
+        finally:
+            turn.signs_for = None
         if _says_nothing(turn, identity["id"], verdict):
             turn.come_back(AGAIN)
             continue

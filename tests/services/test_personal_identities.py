@@ -448,8 +448,8 @@ HARMLESS = {
     "operators": {"add", "listed"},
     "originals": {"ask", "in_ksef"},
     "personal": {
-        "may_close", "may_send", "refuse_signature", "refuse_someone_elses", "refuse_to_lend", "sends_for", "who_started",
-        "whose_work",
+        "may_close", "may_send", "refuse_signature", "refuse_someone_elses", "refuse_to_lend", "sends_for", "who_met_a_480",
+        "who_started", "whose_work",
     },
     "probing": {"next_due", "next_slot"},
     "reserve": {"fallen", "preview"},

@@ -214,7 +214,7 @@ async def test_a_right_that_became_smaller_or_was_granted_at_last_is_seen(house:
         await probe(house, client if which == client.id else waiting)
         house.later(seconds=15)
     assert (house.auth(client)["state"], house.auth(waiting)["state"]) == ("read_only", "active")
-    assert f"dla NIP {house.nip} uprawnienia: wystawianie faktur" in house.auth(client)["reason"]
+    assert f"odebrał uprawnienie: wystawianie faktur (dla NIP {house.nip})" in house.auth(client)["reason"]
 
 
 async def test_a_probe_replaces_the_login_and_ends_the_old_one(house: House):

@@ -212,6 +212,10 @@ SEES_ONLY_OWN: dict[str, Callable[[Scene, Operator], object]] = {
     "contract.identities": lambda s, o: contract.identities(s.office, o, 0) == [],
     "views.changes_since": lambda s, o: views.changes_since(s.office, o, 0).client_ids == (s.other.id,)
     and views.changes_since(s.office, o, 0).invoice_ids == (s.own_invoice,),
+    "views.runs_are_open": lambda s, o: (
+        s.house.edit("INSERT INTO bulk_run (kind, operator_id, begun_at) VALUES ('check', ?, '2026-11-24')", s.house.admin.id),
+        views.runs_are_open(s.office, s.house.admin) and not views.runs_are_open(s.office, o),
+    )[1],
     "views.header": lambda s, o: "Jodła" not in str(views.header(s.office, o)),
 }  # fmt: skip
 
@@ -225,7 +229,7 @@ def test_every_service_function_that_is_told_who_acts_is_in_these_tables():
     """A new function that takes an operator must be asked about here."""
     asked = {name.split(" ")[0] for name in (*REFUSED, *SEES_ONLY_OWN)}
     asked |= {f"approving.{act}" for act in ("approve", "recall", "hold", "release", "withdraw", "retry")}
-    asked |= {"invoice_views.timeline"}  # its caller has asked already
+    asked |= {"invoice_views.timeline", "authorising.usable_identity"}  # their callers have asked already
     modules = (
         approving, authorising, certifying, client_views, clients, configuring, contract, ending, exporting, external, identities,
         importing, invoice_views, letters, onboarding, operators, reserve, switching, syncing, vaulting, views, standing_identities,

@@ -30,6 +30,7 @@ def test_a_terminal_is_there_until_its_other_end_is_closed() -> None:
 def test_a_program_that_stands_in_a_write_ends_with_its_terminal(tmp_path: Path) -> None:
     """Nobody reads the output, so the event loop stands in the middle of a repaint and hears no hang-up."""
     office, operator = new_office(tmp_path)
+    office.keys.create()
     furnish(office)
     office.close()
     master, slave = pty.openpty()
