@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from ksef_tui.ksef.api_auth import AuthCalls
+from ksef_tui.ksef.api_batches import BatchCalls
 from ksef_tui.ksef.api_certificates import CertificateCalls
 from ksef_tui.ksef.api_permissions import PermissionCalls
 from ksef_tui.ksef.api_sessions import SessionCalls
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Access", "Download", "KsefApi"]
 
 
-class KsefApi(AuthCalls, SessionCalls, PermissionCalls, CertificateCalls):
+class KsefApi(AuthCalls, SessionCalls, BatchCalls, PermissionCalls, CertificateCalls):
     """A client of one KSeF.
 
     `base_url` with or without `/v2`; `observer` hears of every call before it leaves and after it ended; `read_timeout`

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import SplitResult, quote, urlsplit
 
@@ -22,6 +23,7 @@ T = TypeVar("T")
 
 CONNECT_TIMEOUT = 5.0  # seconds for each of: a free place in the pool, TCP, TLS
 READ_TIMEOUT = 30.0  # seconds from a connection to the whole answer
+PIECE = 1_000_000  # bytes of a file that are sent at a time
 MAX_ANSWER = 10_000_000  # bytes; the largest real answer is an invoice with attachment, 3 MB
 
 
@@ -86,6 +88,8 @@ class Order:
     query: tuple[tuple[str, str], ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     url: str = ""  # a whole address that KSeF handed out; goes without our token
+    file: Path | None = None  # sent as the body, piece by piece
+    seconds: float = 0.0  # how much longer than other calls it may take
 
     @property
     def path(self) -> str:
@@ -177,7 +181,7 @@ class Wire:
         import httpx
 
         try:
-            async with asyncio.timeout(self.longest_call):
+            async with asyncio.timeout(self.longest_call + order.seconds):
                 client = self._opened()
                 response = await client.send(self._request(client, order), stream=True)
                 try:
@@ -226,6 +230,8 @@ class Wire:
         if not order.operation.path:
             self._check_handed_out(order.url)
         headers = dict(order.headers)
+        if order.file is not None:  # a storage takes no body of unknown length
+            headers["Content-Length"] = str(order.file.stat().st_size)
         if order.body is not None:
             headers["Content-Type"] = order.content_type
         if order.token is not None:
@@ -233,7 +239,7 @@ class Wire:
         return client.build_request(
             order.operation.method,
             order.url or self.base_url + order.path,
-            content=order.body,
+            content=order.body if order.file is None else _pieces(order.file),
             # An address that was handed out is signed as it stands: nothing may be added to it.
             params=httpx.QueryParams(list(order.query)) if order.query else None,
             headers=headers,
@@ -247,6 +253,12 @@ class Wire:
 
     def _host(self, order: Order) -> str:
         return _split(order.url or self.base_url).netloc.rpartition("@")[2]
+
+
+async def _pieces(path: Path) -> AsyncIterator[bytes]:
+    with path.open("rb") as file:
+        while piece := await asyncio.to_thread(file.read, PIECE):
+            yield piece
 
 
 def _split(url: str) -> SplitResult:

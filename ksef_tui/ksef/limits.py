@@ -72,3 +72,12 @@ def wait_needed(limit: RateLimit, times: Sequence[float], now: float) -> float:
         elif len(ages) >= allowed:
             wait = max(wait, window - ages[allowed - 1])
     return wait if wait > _EPSILON else 0.0
+
+
+def calls_left(limit: RateLimit, times: Sequence[float], now: float) -> int:
+    """How many more requests the minute and the hour allow now; a second's limit only spreads them."""
+    left = 1_000_000
+    for allowed, window in ((limit.per_minute, 60.0), (limit.per_hour, 3600.0)):
+        if allowed >= 0:
+            left = min(left, max(0, allowed - sum(1 for moment in times if now - moment < window)))
+    return left

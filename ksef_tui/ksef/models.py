@@ -183,6 +183,22 @@ class EncryptionInfo(Model, frozen=True, kw_only=True):
     public_key_id: str | None = None
 
 
+class PartUpload(Model, frozen=True, kw_only=True):
+    """Where and how one part of a package is sent: exactly these headers, never our token (facts §9)."""
+
+    ordinal_number: int
+    method: str
+    url: str
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class OpenedBatch(Model, frozen=True, kw_only=True):
+    """A new batch session; it must be closed, or it ends after 12 hours with nothing processed (F13, F14)."""
+
+    reference_number: str
+    part_upload_requests: list[PartUpload]
+
+
 class OpenedSession(Model, frozen=True, kw_only=True):
     """A new session; it ends by itself after `valid_until`."""
 

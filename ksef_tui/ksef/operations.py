@@ -42,6 +42,11 @@ SEND_INVOICE = Operation(
 CLOSE_ONLINE = Operation(
     "session.close", "POST", "/sessions/online/{session}/close", "onlineSessionClose", "zamknięcie sesji", True
 )
+OPEN_BATCH = Operation("batch.open", "POST", "/sessions/batch", "batchSession", "otwarcie paczki", False)
+UPLOAD_PART = Operation("batch.upload", "PUT", "", "", "wysłanie części paczki", True)
+CLOSE_BATCH = Operation(
+    "batch.close", "POST", "/sessions/batch/{session}/close", "batchSessionClose", "zamknięcie paczki", True
+)
 SESSION_STATUS = Operation("session.status", "GET", "/sessions/{session}", "sessionMisc", "stan sesji", True)
 SESSION_INVOICES = Operation(
     "session.invoices", "GET", "/sessions/{session}/invoices", "sessionInvoiceList", "faktury sesji", True

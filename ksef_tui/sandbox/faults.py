@@ -13,6 +13,7 @@ NAMES = frozenset(
     (
         *BEFORE,
         "lost_answer",
+        "late_answer",
         "slow",
         "stuck",
         "key_rotation",

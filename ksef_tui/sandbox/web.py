@@ -191,6 +191,9 @@ async def through(sandbox: Sandbox, request: Request, body: bytes, answer: Calla
     warning = request.headers.get("X-Test-System-Warning")
     if warning:
         response.headers["X-System-Warning"] = f"[test-001]: {warning}"
+    late = sandbox.faults.strike("late_answer", request.method, request.url.path)
+    if late is not None:  # done, and told much later
+        await asyncio.sleep(float(late.params.get("seconds", 60)))
     lost = sandbox.faults.strike("lost_answer", request.method, request.url.path)
     sandbox.recorder.write(request, body, response, injected="lost_answer" if lost else None)
     if lost is not None and sandbox.drop is not None:

@@ -7,18 +7,20 @@ journal, so all processes share them and a restart forgets nothing (design §6 r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ksef_tui.domain.times import from_text
-from ksef_tui.ksef.limits import PRODUCTION_LIMITS, RateLimit, counter, limit_for, wait_needed
+from ksef_tui.ksef.limits import PRODUCTION_LIMITS, RateLimit, calls_left, counter, limit_for, wait_needed
 from ksef_tui.services.office import Office
 from ksef_tui.store import leases, limits, records
 
 if TYPE_CHECKING:
     from ksef_tui.ksef.http import Call, Outcome
+
+T = TypeVar("T")
 
 ON_THE_WAY = 0.5  # seconds that a call may travel: KSeF counts it when it arrives, at the latest when it answers
 LATE_ANSWERS = 5.0  # seconds that an answer may take and its call still be looked up for a window of a second
@@ -55,6 +57,19 @@ class Doing:
 doing: ContextVar[Doing | None] = ContextVar("doing", default=None)
 
 
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """How one limit is used: its counter, whose, the calls that count (seconds since 1970), and for how many seconds
+    more KSeF closed it (negative: it did not)."""
+
+    name: str
+    context: str
+    limit: RateLimit
+    times: list[float]
+    blocked: float
+    now: float
+
+
 class CallKeeper:
     """Keeps the rules of calling, and the journal."""
 
@@ -75,33 +90,59 @@ class CallKeeper:
             if mine is not None and mine.waits is not None:
                 mine.waits(wait)
             await asyncio.sleep(wait)
+        self.keep_lease()
+
+    def keep_lease(self) -> None:
+        """Renew the lease of the current task. Raises LeaseLost."""
+        mine = doing.get()
         if mine is not None and mine.lease is not None:
             renewed = leases.renew(self._office.db, mine.lease, max(LEASE_SECONDS, 2 * self._longest_call))
             if renewed is None:
                 raise LeaseLost
             mine.lease = renewed
 
+    async def while_alive(self, work: Awaitable[T]) -> T:
+        """Wait for what may take longer than a lease, and keep the lease meanwhile. Raises LeaseLost: the work is then
+        cancelled, and whatever a thread of it still writes names the state it leaves."""
+        task = asyncio.ensure_future(work)
+        try:
+            while not (await asyncio.wait({task}, timeout=LEASE_SECONDS / 4))[0]:
+                self.keep_lease()
+        except BaseException:
+            task.cancel()
+            raise
+        return task.result()
+
     def wait_for(self, call: Call) -> float:
         """Seconds until this call fits its limits; a long wait is written down, so that screens can tell it."""
         if not call.group:
             return 0.0
+        mine = doing.get()
+        at = self._standing(call)
+        spare = ANONYMOUS_SPARE if not at.context else 0
+        limit = _less(at.limit, (mine.reserve if mine else 0) + spare)
+        wait = max(wait_needed(limit, at.times, at.now), at.blocked)
+        if wait > PATIENCE and wait > at.blocked:
+            with self._office.db.write() as connection:
+                limits.block(connection, at.context, at.name, at.now + wait)
+        return wait
+
+    def left(self, call: Call) -> int:
+        """How many calls of this kind may be made within a short time from now."""
+        at = self._standing(call)
+        return 0 if at.blocked > 0 else calls_left(at.limit, at.times, at.now)
+
+    def _standing(self, call: Call) -> _Standing:
         known = self.limits_of(call.context)
         name = counter(call.group, call.operation, known)
         context = None if call.group == "anonymous" else call.context
-        now = self._office.clock().timestamp()
-        mine = doing.get()
-        spare = ANONYMOUS_SPARE if context is None else 0
-        limit = _less(limit_for(call.group, known), (mine.reserve if mine else 0) + spare)
+        limit, now = limit_for(call.group, known), self._office.clock().timestamp()
         window = _window(limit)
         since = now - window - LATE_ANSWERS
         calls = records.calls_since(self._office.db, context, name, since) if window else []
         times = [at + ON_THE_WAY if answered is None else answered for at, answered in calls]
         blocked = limits.blocked_until(self._office.db, context or "", name) - now
-        wait = max(wait_needed(limit, times, now), blocked)
-        if wait > PATIENCE and wait > blocked:
-            with self._office.db.write() as connection:
-                limits.block(connection, context or "", name, now + wait)
-        return wait
+        return _Standing(name, context or "", limit, times, blocked, now)
 
     def limits_of(self, context: str) -> Mapping[str, RateLimit]:
         """The limits that KSeF gave this context, or production's until it was asked."""

@@ -27,14 +27,13 @@ def guard(office: Office, row: sqlite3.Row, now: datetime) -> Stop | None:
         _wrong_name(office, row["client_id"], row["seller_nip"])
         or _ended(office, row["client_id"])
         or _duplicate(office, row["client_id"], row["number_key"], row["id"])
-        or _attachment(bool(row["attachment"]))
         or _future(row["issue_date"], now)
     )
 
 
-def guard_new(office: Office, client_id: int, *, number_key: str, attachment: bool) -> Stop | None:
+def guard_new(office: Office, client_id: int, *, number_key: str) -> Stop | None:
     """The same for a document that has no row yet and whose seller was found to be the client's by the checks."""
-    return _ended(office, client_id) or _duplicate(office, client_id, number_key, 0) or _attachment(attachment)
+    return _ended(office, client_id) or _duplicate(office, client_id, number_key, 0)
 
 
 def _wrong_name(office: Office, client_id: int, seller_nip: str) -> Stop | None:
@@ -66,13 +65,6 @@ def _duplicate(office: Office, client_id: int, number_key: str, except_id: int) 
     return Stop(
         "own_duplicate", f"numer {other['number']} ma już inna faktura (z {when}, {label}) – wycofaj jedną z nich"
     )
-
-
-def _attachment(attachment: bool) -> Stop | None:
-    """Attachments go only in batch sessions (facts §11)."""
-    if attachment:
-        return Stop("attachment", "faktura ma załącznik, a te KSeF przyjmuje tylko w paczkach – wyślij ją inną drogą")
-    return None
 
 
 def _future(issue_date: str, now: datetime) -> Stop | None:

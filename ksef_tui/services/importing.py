@@ -147,7 +147,6 @@ def _verdict(office: Office, client_id: int, checked: Checked) -> tuple[InvoiceS
         office,
         client_id,
         number_key=normal_number(checked.facts.number),
-        attachment=checked.facts.has_attachment,
     )
     return (InvoiceState.WAITING, "", "") if stop is None else (InvoiceState.BLOCKED, stop.code, stop.message)
 

@@ -25,6 +25,7 @@ from ksef_tui.store import authorizations, invoices, sessions
 SESSION_LIFE = timedelta(hours=11)  # no new invoices after that
 KSEF_CLOSES_AFTER = timedelta(hours=12)
 KEEP_OPEN = 180.0  # seconds that an open session waits for the limit of sending to let its next invoice through
+GIVE_UP_SESSION = timedelta(minutes=10)  # KSeF denies a session for so long before it counts as never opened (F16)
 NO_SUCH_SESSION = 21173
 MISSING_PERMISSIONS = "missing-permissions"
 UNKNOWN_KEY = 21470
@@ -137,6 +138,8 @@ async def close_idle(turn: Turn, idle: timedelta) -> None:
     Raises KsefError; a session whose closing was not answered stays `closing`, and closing is repeated.
     """
     for row in sessions.live(turn.office.db, turn.client_id):
+        if row["kind"] != "interactive":
+            continue
         if row["state"] == "opening":  # a crash between the intent and the answer: empty, and it ends by itself
             _lose(turn, row["id"], "opening", "program przerwany przy otwieraniu")
             continue

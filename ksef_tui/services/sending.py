@@ -7,69 +7,46 @@ reference committed. Whatever interrupts this leaves a row that says how far it 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
-from ksef_tui.domain.authorizations import CAN_SEND, AuthState
 from ksef_tui.domain.invoices import InvoiceState
-from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.times import to_text
-from ksef_tui.ksef import claims, operations
+from ksef_tui.ksef import operations
 from ksef_tui.ksef.api import Access
 from ksef_tui.ksef.crypto import encrypt_invoice
 from ksef_tui.ksef.errors import KsefError, Limited, NotReachable, Refused, Unauthorized, Unknown
-from ksef_tui.services import login, personal
+from ksef_tui.services import personal
 from ksef_tui.services.calls import LeaseLost, NotNow
-from ksef_tui.services.guards import guard, seller_written
 from ksef_tui.services.interactive import Ready, learn, open_session, usable_session
+from ksef_tui.services.outgoing import checked
 from ksef_tui.services.turn import Turn
-from ksef_tui.store import authorizations, documents, invoices, sessions
+from ksef_tui.store import invoices, sessions
 
 FIRST_LOOK = 0.3  # seconds from a send to the first question about it
 AT_A_TIME = 50  # invoices taken up in one pass, so that the pass also tracks and closes
 # The session takes no more (facts §8.3): full, not there, closed or dead, temporarily unavailable. Nothing was taken.
 SESSION_REFUSES = frozenset({21155, 21173, 21180, 21184})
 NOT_OURS = "insufficient-resource-access"  # another subject's session, or one of another context (F22, F23)
-ALTERED = (
-    "zapisany plik faktury został zmieniony po imporcie – niczego nie wysłano; wycofaj ją i zaimportuj plik ponownie"
-)
 UNSURE = "brak odpowiedzi KSeF – program sprawdza, nie wysyłaj ponownie"
 
 
-async def dispatch(turn: Turn) -> None:
-    """Send what is due. Raises NotNow, NoAccess and KsefError; each invoice says for itself what became of it."""
-    owner = personal.sends_for(turn.office, turn.client_id)
-    due = invoices.due_to_send(turn.office.db, turn.client_id, turn.now, AT_A_TIME, owner)
-    if not due or turn.client["paused"] or turn.settling:
-        return
-    if len(due) == AT_A_TIME:
+async def send(turn: Turn, access: Access, due: Sequence[sqlite3.Row]) -> None:
+    """Send these approved invoices one by one. Raises NotNow and KsefError; each says for itself what became of it."""
+    if len(due) > AT_A_TIME:
         turn.come_back(0)
-    access = await login.access_for(turn)
-    if AuthState(authorizations.get(turn.office.db, turn.client_id)["state"]) not in CAN_SEND:
-        return
     await turn.ready(operations.SEND_INVOICE)  # a session is opened only for an invoice that may go out now
     ready = usable_session(turn) or await open_session(turn, access)
     if ready is None:
         return
-    for row in due:
+    for row in due[:AT_A_TIME]:
         await _send_one(turn, access, ready, row)
 
 
 async def _send_one(turn: Turn, access: Access, ready: Ready, row: sqlite3.Row) -> None:
     """Send one invoice. Raises what stops the others as well: the weather, a limit, a dead session, a lost right."""
     session = ready.row
-    try:
-        data = documents.get(turn.office.db, row["sha256"])
-    except Problem as problem:
-        if problem.code != "document_altered":
-            raise
-        _block(turn, row, problem.code, ALTERED)
-        return
-    wrong = _not_in_our_name(turn, access, session, row, data)
-    if wrong is not None:
-        _block(turn, row, "wrong_name", wrong)
-        return
-    stop = guard(turn.office, row, turn.now)
-    if stop is not None:
-        _block(turn, row, stop.code, stop.message)
+    data = checked(turn, access, session, row)
+    if data is None:
         return
     encrypted = encrypt_invoice(data, ready.key)
     await turn.ready(operations.SEND_INVOICE)
@@ -99,19 +76,6 @@ def _only_this_one(error: Exception) -> bool:
     return error.status != 403 and error.code not in SESSION_REFUSES
 
 
-def _not_in_our_name(turn: Turn, access: Access, session: sqlite3.Row, row: sqlite3.Row, data: bytes) -> str | None:
-    """Rule 1, the last time before encryption: seller = client = context of the token = context of the session (F22)."""
-    seller = seller_written(data) or "?"
-    token_context = claims.read(access.token).context_value or access.context
-    names = {seller, row["seller_nip"], turn.nip, access.context, token_context, session["context_nip"]}
-    if len(names) == 1 and session["client_id"] == row["client_id"] == turn.client_id:
-        return None
-    return (
-        f"sprzedawcą jest NIP {seller if seller != turn.nip else row['seller_nip']}, klientem NIP {turn.nip}, "
-        f"a sesja KSeF jest dla NIP {session['context_nip']} – niczego nie wysłano"
-    )
-
-
 def _commit_intent(turn: Turn, session: sqlite3.Row, row: sqlite3.Row, attempt: int) -> bool:
     """Rule 3: which session, which place, which attempt, when – before the POST."""
     with turn.office.db.write() as connection:
@@ -123,7 +87,8 @@ def _commit_intent(turn: Turn, session: sqlite3.Row, row: sqlite3.Row, attempt: 
         sessions.move(connection, session["id"], "open", "open", used_at=to_text(turn.now))
         return invoices.move(
             connection, turn.now, row["id"], "send", InvoiceState.APPROVED, InvoiceState.SENDING,
-            attempt=row["attempts"], session_id=session["id"], ordinal=ordinal, reference="", attempts=attempt,
+            attempt=row["attempts"], session_id=session["id"], ordinal=ordinal, reference="", channel="interactive",
+            attempts=attempt,
         )  # fmt: skip
 
 
@@ -161,11 +126,3 @@ def _not_sent(turn: Turn, session: sqlite3.Row, invoice_id: int, attempt: int, e
     if isinstance(error, Refused) and (error.code in SESSION_REFUSES or error.reason_code == NOT_OURS):
         with turn.office.db.write() as connection:  # it takes no more; what it has is followed to the end (F56)
             sessions.move(connection, session["id"], "open", "closing", reason=error.message)
-
-
-def _block(turn: Turn, row: sqlite3.Row, code: str, reason: str) -> None:
-    with turn.office.db.write() as connection:
-        invoices.move(
-            connection, turn.now, row["id"], "guard", InvoiceState.APPROVED, InvoiceState.BLOCKED,
-            attempt=row["attempts"], reason_code=code, reason=reason,
-        )  # fmt: skip

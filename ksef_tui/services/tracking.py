@@ -5,6 +5,7 @@ An invoice is ours by the hash of its bytes, never by its number (F12). Nothing 
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from datetime import timedelta
 
@@ -16,20 +17,22 @@ from ksef_tui.ksef.crypto import hash_b64
 from ksef_tui.ksef.errors import Refused, Unauthorized
 from ksef_tui.ksef.models import SessionInvoice
 from ksef_tui.services import foreign_sessions, login, originals
-from ksef_tui.services.interactive import NO_SUCH_SESSION, age, close_now
+from ksef_tui.services.interactive import GIVE_UP_SESSION, NO_SUCH_SESSION, age, close_now
 from ksef_tui.services.outcomes import accept, move_on
 from ksef_tui.services.turn import Turn
 from ksef_tui.store import invoices, sessions
 
 S = InvoiceState
+ROWS_AT_A_TIME = 500  # rows of one transaction, so that other writers get their turn
 FEW = 3  # up to so many are asked one by one, more by the session's list (F38)
-GIVE_UP_SESSION = timedelta(minutes=10)  # KSeF denies a session for so long before it counts as never opened (F16)
 INTERRUPTED = "program przerwany przy wysyłaniu – sprawdzam w KSeF, czy faktura dotarła"
 
 
 def take_over(turn: Turn) -> None:
-    """What a dead process left `sending` is unknown: its POST may have arrived. Asked with the lease in hand."""
-    for invoice_id in invoices.ids_in_state(turn.office.db, S.SENDING, turn.client_id):
+    """What a dead process left `sending` is unknown: its POST may have arrived. Asked with the lease in hand.
+
+    What lies in a package that is under way is not: nothing of it is processed before the package is closed."""
+    for invoice_id in invoices.interrupted(turn.office.db, turn.client_id):
         with turn.office.db.write() as connection:
             invoices.move(
                 connection,
@@ -87,6 +90,9 @@ async def _follow_session(turn: Turn, session: sqlite3.Row) -> None:
         _free(turn, rows)
         return
     access = await login.access_for(turn)
+    if session["kind"] == "batch":
+        await _follow_package(turn, access, session, rows)
+        return
     unsure = [row for row in rows if row["state"] == S.UNKNOWN or not row["reference"]]
     try:
         if unsure or len(rows) > FEW:
@@ -122,6 +128,34 @@ async def _by_reference(turn: Turn, access: Access, session: sqlite3.Row, row: s
         return False
     apply(turn, row, item)
     return True
+
+
+async def _follow_package(turn: Turn, access: Access, session: sqlite3.Row, rows: list[sqlite3.Row]) -> None:
+    """A package is judged as a whole first: its list fills only when that is done (F18)."""
+    status = (await turn.api.session_status(access, session["reference"])).status
+    known = session_code(status.code)
+    if not known.terminal:
+        return
+    with turn.office.db.write() as connection:
+        sessions.note(
+            connection, session["id"], code=status.code, reason=status.description, checked_at=to_text(turn.now)
+        )
+    if known.frees_invoices:
+        await asyncio.to_thread(_free, turn, rows)
+        return
+    listed = {item.invoice_hash: item for item in await turn.api.session_invoices(access, session["reference"])}
+    await asyncio.to_thread(_apply_all, turn, rows, listed)
+    if status.code == 500:  # nobody knows what became of those that are not listed: each is a question
+        return
+    await asyncio.to_thread(_free, turn, [row for row in rows if hash_b64(row["sha256"]) not in listed])
+
+
+def _apply_all(turn: Turn, rows: list[sqlite3.Row], listed: dict[str, SessionInvoice]) -> None:
+    for start in range(0, len(rows), ROWS_AT_A_TIME):
+        with turn.office.db.write():  # one transaction for many: each alone would wait for the disk
+            for row in rows[start : start + ROWS_AT_A_TIME]:
+                if item := listed.get(hash_b64(row["sha256"])):
+                    apply(turn, row, item)
 
 
 async def _by_list(turn: Turn, access: Access, session: sqlite3.Row, rows: list[sqlite3.Row]) -> None:
@@ -176,13 +210,14 @@ async def _denied(turn: Turn, access: Access, session: sqlite3.Row) -> None:
 
 def _free(turn: Turn, rows: list[sqlite3.Row]) -> None:
     """Proved not to be in KSeF: approved again, to go out in another session."""
-    for row in rows:
-        act = "settle" if row["state"] == S.UNKNOWN else "track"
+    for start in range(0, len(rows), ROWS_AT_A_TIME):
         with turn.office.db.write() as connection:
-            invoices.move(
-                connection, turn.now, row["id"], act, S(row["state"]), S.APPROVED,
-                attempt=row["attempts"], session_id=None, ordinal=None, reference="",
-            )  # fmt: skip
+            for row in rows[start : start + ROWS_AT_A_TIME]:
+                act = "settle" if row["state"] == S.UNKNOWN else "track"
+                invoices.move(
+                    connection, turn.now, row["id"], act, S(row["state"]), S.APPROVED,
+                    attempt=row["attempts"], session_id=None, ordinal=None, reference="",
+                )  # fmt: skip
     turn.come_back(0)
 
 

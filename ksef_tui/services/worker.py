@@ -22,6 +22,7 @@ from ksef_tui.domain.times import from_text, to_text
 from ksef_tui.ksef.errors import Unauthorized
 from ksef_tui.services import (
     bulk,
+    dispatching,
     enrolment,
     interactive,
     lineage,
@@ -30,7 +31,6 @@ from ksef_tui.services import (
     personal,
     probing,
     receipts,
-    sending,
     staff,
     staff_orders,
     standing_identities,
@@ -341,7 +341,7 @@ async def _steps(turn: Turn) -> None:
         staff_orders.carry_on,
         tracking.follow,
         originals.settle,
-        sending.dispatch,
+        dispatching.dispatch,
         receipts.fetch_receipts,
         partial(interactive.close_idle, idle=idle),
     ):

@@ -152,6 +152,16 @@ def ids_in_state(db: Database, state: InvoiceState, client_id: int | None = None
     return [row[0] for row in found]
 
 
+def interrupted(db: Database, client_id: int) -> list[int]:
+    """The ids of a client's invoices that are `sending` outside a package that is under way, oldest first."""
+    rows = db.rows(
+        "SELECT v.id FROM invoice v LEFT JOIN session s ON s.id = v.session_id WHERE v.client_id = ? AND v.state = 'sending' "
+        "AND NOT (s.kind = 'batch' AND s.state IN ('opening', 'open', 'closing', 'closed')) ORDER BY v.id",
+        (client_id,),
+    )
+    return [row[0] for row in rows]
+
+
 def due_to_send(
     db: Database, client_id: int, now: datetime, limit: int, approved_by: int | None = None
 ) -> list[sqlite3.Row]:
@@ -159,7 +169,7 @@ def due_to_send(
     record of what happened confirms, or of anybody's."""
     whose = "v.approved_by IS NOT NULL" if approved_by is None else f"v.approved_by = ? AND {RECORDED} = ?"
     return db.rows(
-        "SELECT v.* FROM invoice v WHERE v.client_id = ? AND v.state = 'approved' AND v.channel = 'interactive' "
+        "SELECT v.* FROM invoice v WHERE v.client_id = ? AND v.state = 'approved' "
         f"AND (v.send_after IS NULL OR v.send_after <= ?) AND {whose} ORDER BY v.id LIMIT ?",
         (client_id, to_text(now), *(() if approved_by is None else (approved_by, approved_by)), limit),
     )

@@ -263,11 +263,34 @@ _RECORDS = [
     ) STRICT, WITHOUT ROWID""",
 ]
 
+# The package of a batch session and its parts, which lie encrypted in the data directory until the session is over.
+_BATCHES = [
+    "ALTER TABLE invoice ADD COLUMN urgent INTEGER NOT NULL DEFAULT 0",
+    """CREATE TABLE batch (
+        session_id INTEGER PRIMARY KEY REFERENCES session(id),
+        compression TEXT NOT NULL CHECK (compression IN ('TarGz', 'Zip')),
+        size INTEGER NOT NULL,
+        hash TEXT NOT NULL,
+        upload_until TEXT
+    ) STRICT""",
+    """CREATE TABLE batch_part (
+        session_id INTEGER NOT NULL REFERENCES session(id),
+        ordinal INTEGER NOT NULL,
+        size INTEGER NOT NULL,
+        hash TEXT NOT NULL,
+        sealed_url BLOB,
+        headers TEXT NOT NULL DEFAULT '{}',
+        uploaded_at TEXT,
+        PRIMARY KEY (session_id, ordinal)
+    ) STRICT""",
+]
+
 # (name, statements), in order; the number of a step is its place, counted from 1.
 STEPS: list[tuple[str, list[str]]] = [
     ("office", [*_OFFICE, *feed("client"), *feed("authorization")]),
     ("invoices", [*_INVOICES, *feed("invoice")]),
     ("records", _RECORDS),
+<<<<<<< HEAD
     ("signatures", access.SIGNATURES),
     ("vault", access.VAULT),
     ("certificates", access.CERTIFICATES),
@@ -278,4 +301,17 @@ STEPS: list[tuple[str, list[str]]] = [
     ("grants_seen", access.GRANTS_SEEN),
     ("onboarding", access.ONBOARDING),
     ("staff", access.STAFF),
+=======
+    ("signatures", _SIGNATURES),
+    ("vault", _VAULT),
+    ("certificates", _CERTIFICATES),
+    ("standing", _STANDING),
+    ("bulk", _BULK),
+    ("switches", _SWITCHES),
+    ("endings", _ENDINGS),
+    ("grants_seen", _GRANTS_SEEN),
+    ("onboarding", _ONBOARDING),
+    ("staff", _STAFF),
+    ("batches", _BATCHES),
+>>>>>>> d968bbd (Many invoices of a client go in one package: encrypted on the disk, uploaded in parts, closed until closed)
 ]

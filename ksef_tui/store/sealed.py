@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _CLIENT = "(SELECT c.nip FROM client c WHERE c.id = t.client_id)"
+_SESSION_CLIENT = "(SELECT c.nip FROM client c JOIN session s ON s.client_id = c.id WHERE s.id = t.session_id)"
 _OFFICE = "(SELECT o.nip FROM office o)"
 _CLIENT_ROW = "CAST(t.client_id AS TEXT)"
 
@@ -46,6 +47,7 @@ SEALED = (
     SealedColumn("signature_request", "sealed_operation", "operation_token", _CLIENT, "t.challenge"),
     SealedColumn("client_session", "sealed_access", "client_access", _CLIENT, "t.reference"),
     SealedColumn("client_session", "sealed_refresh", "client_refresh", _CLIENT, "t.reference"),
+    SealedColumn("batch_part", "sealed_url", "upload_url", _SESSION_CLIENT, "t.session_id || '/' || t.ordinal"),
 )
 
 

@@ -35,6 +35,15 @@ def move(connection: sqlite3.Connection, session_id: int, old: str, new: str, **
     return cursor.rowcount == 1
 
 
+def note(connection: sqlite3.Connection, session_id: int, **values: Any) -> None:
+    """Write down what KSeF said of a session without leaving its state."""
+    unknown = values.keys() - _COLUMNS
+    if unknown:
+        raise ValueError(f"no such column: {unknown}")
+    assignments = ", ".join(f"{name} = ?" for name in values)
+    connection.execute(f"UPDATE session SET {assignments} WHERE id = ?", (*values.values(), session_id))
+
+
 def get(db: Database, session_id: int) -> sqlite3.Row:
     """A session by id. Raises KeyError."""
     row = db.row("SELECT * FROM session WHERE id = ?", (session_id,))
@@ -54,4 +63,13 @@ def of_client(db: Database, client_id: int, limit: int) -> list[sqlite3.Row]:
     """A client's sessions with a reference, newest first."""
     return db.rows(
         "SELECT * FROM session WHERE client_id = ? AND reference <> '' ORDER BY id DESC LIMIT ?", (client_id, limit)
+    )
+
+
+def last_of_kind(db: Database, client_id: int, kind: str) -> sqlite3.Row | None:
+    """A client's newest session of a kind, with the compression of its package."""
+    return db.row(
+        "SELECT s.*, b.compression FROM session s LEFT JOIN batch b ON b.session_id = s.id "
+        "WHERE s.client_id = ? AND s.kind = ? ORDER BY s.id DESC LIMIT 1",
+        (client_id, kind),
     )

@@ -29,6 +29,7 @@ SETTINGS: dict[str, Setting] = {
         Setting("renew_days", "30", "int", "na ile dni przed końcem odnawiać certyfikat KSeF biura", least=1),
         Setting("renew_automatically", "0", "flag", "1: odnawia sam worker; 0: program tylko zapowiada koniec"),
         Setting("session_idle_seconds", "20", "int", "po ilu sekundach bez faktur zamknąć sesję interaktywną"),
+        Setting("batch_from", "12", "int", "od ilu faktur naraz wysyłać paczką", least=2),
         Setting("parallel_clients", "8", "int", "ilu klientów obsługiwać naraz", least=1),
         Setting("xsd_folder", "", "path", "katalog z plikami XSD FA(3); puste: z pakietu ksef-client"),
         Setting("ascii", "0", "flag", "1: znaki stanu tylko w ASCII"),

@@ -407,7 +407,7 @@ def test_what_must_not_be_repeated_is_marked_so() -> None:
     once = {code for code, operation in operations.OPERATIONS.items() if not operation.repeatable}
     assert once == {
         "auth.xades", "auth.token", "auth.redeem", "session.open", "session.send", "grant.entity", "grant.indirect", "grant.revoke",
-        "token.create", "certificate.enrol",
+        "token.create", "certificate.enrol", "batch.open",
     }  # fmt: skip
 
 

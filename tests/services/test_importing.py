@@ -122,9 +122,9 @@ def test_rule_12_a_past_date_is_said_before_approval(house: House, client: Clien
     assert any("offline" in w for w in row.warnings)
 
 
-def test_an_invoice_with_an_attachment_is_blocked(house: House, client: Client):
+def test_an_invoice_with_an_attachment_waits_like_any_other_and_is_marked(house: House, client: Client):
     [invoice_id] = house.bring(client, papers.with_attachment(papers.invoice(client.nip)))
-    assert (house.invoice(invoice_id)["state"], house.invoice(invoice_id)["reason_code"]) == ("blocked", "attachment")
+    assert (house.invoice(invoice_id)["state"], house.invoice(invoice_id)["attachment"]) == ("waiting", 1)
 
 
 ENTITY = b'<!DOCTYPE Faktura [<!ENTITY e SYSTEM "file:///etc/passwd">]>'

@@ -9,7 +9,7 @@ from support import papers
 from support.houses import Client, House
 from support.ministry import ASKING, CLOSE, CLOSING, OPEN, OPENING, SEND, SENDING, SIGNED_LOGIN, Ministry
 
-from ksef_tui.services import approving, authorising
+from ksef_tui.services import approving, authorising, configuring
 from ksef_tui.services.invoice_views import standing
 from ksef_tui.services.worker import Worker
 from ksef_tui.store import documents
@@ -407,6 +407,7 @@ async def test_rule_10_a_limit_of_sending_does_not_eat_the_limit_of_sessions(own
     """F36: a session is opened only for an invoice that may go out, and waits for the next one instead of closing."""
     ministry = Ministry(own_ministry(limits="production").url)
     house = House(tmp_path / "office", ministry)
+    configuring.change(house.office, house.admin, "batch_from", "100")
     client = await house.ready_client()
     ids = house.approved(client, *(papers.invoice(client.nip) for _ in range(14)))
     await house.work()

@@ -139,6 +139,10 @@ class Ministry:
         """The client takes everything back."""
         self._testdata("permissions/revoke", **_between(client, kind, to))
 
+    def allow_attachments(self, nip: str) -> None:
+        """The taxpayer declared invoices with attachments."""
+        self._testdata("attachment", nip=nip)
+
     def block(self, nip: str) -> None:
         """Logins in this context end with 480."""
         self._testdata("context/block", contextIdentifier={"type": "Nip", "value": nip})

@@ -1,0 +1,98 @@
+"""What is due goes out: which invoices, one by one or in a package (design §6 rule 10)."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime, time, timedelta
+
+from ksef_tui.domain.authorizations import CAN_SEND, AuthState
+from ksef_tui.domain.dispatching import Due, Way, way
+from ksef_tui.domain.times import WARSAW, from_text, polish_day
+from ksef_tui.ksef import operations
+from ksef_tui.ksef.http import Order
+from ksef_tui.ksef.limits import limit_for
+from ksef_tui.ksef.packages import MOST_INVOICES, Compression
+from ksef_tui.services import batches, login, personal, sending
+from ksef_tui.services.turn import Turn
+from ksef_tui.store import authorizations, invoices, sessions, settings
+
+UNPACKED = 430  # KSeF could not open the archive: the next one is a ZIP
+AFTER_A_FAILURE = timedelta(
+    hours=1
+)  # after a package that KSeF refused as a whole, its client's invoices go one by one
+
+
+async def dispatch(turn: Turn) -> None:
+    """Send what is due. Raises NotNow, NoAccess and KsefError; each invoice says for itself what became of it."""
+    await batches.go_on(turn)
+    if turn.client["paused"] or turn.settling:
+        return
+    owner = personal.sends_for(turn.office, turn.client_id)
+    due = invoices.due_to_send(turn.office.db, turn.client_id, turn.now, MOST_INVOICES, owner)
+    if not due:
+        return
+    access = await login.access_for(turn)
+    if AuthState(authorizations.get(turn.office.db, turn.client_id)["state"]) not in CAN_SEND:
+        return
+    attached = [row for row in due if row["attachment"]]
+    others = [row for row in due if not row["attachment"]]
+    if attached and _package_possible(turn):  # facts §11: only in packages
+        await batches.send_package(turn, access, _fitting(attached), _compression(turn))
+    elif others and way(_what_is_due(turn, others), settings.get_int(turn.office.db, "batch_from")) is Way.BATCH:
+        await batches.send_package(turn, access, _fitting(due), _compression(turn))
+    elif others:
+        await sending.send(turn, access, others)
+
+
+def _what_is_due(turn: Turn, due: Sequence[sqlite3.Row]) -> Due:
+    known = limit_for(operations.SEND_INVOICE.group, turn.keeper.limits_of(turn.nip))
+    today = any(row["issue_date"] == polish_day(turn.now).isoformat() for row in due)
+    return Due(
+        count=len(due),
+        urgent=sum(1 for row in due if row["urgent"]),
+        single=turn.keeper.left(Order(operations.SEND_INVOICE, context=turn.nip).call()),
+        packages=not _refused_lately(turn) and _package_possible(turn),
+        until_midnight=_until_midnight(turn.now) if today else None,
+        per_minute=known.per_minute if known.per_minute >= 0 else MOST_INVOICES,
+    )
+
+
+def _until_midnight(now: datetime) -> float:
+    tomorrow = polish_day(now) + timedelta(days=1)
+    return (datetime.combine(tomorrow, time(), WARSAW) - now).total_seconds()
+
+
+def _package_possible(turn: Turn) -> bool:
+    """Whether a package may be opened now, and closed after it."""
+    return turn.keeper.left(Order(operations.OPEN_BATCH, context=turn.nip).call()) >= 2
+
+
+def _last_failure(turn: Turn) -> sqlite3.Row | None:
+    """The last package of this client, if KSeF refused it as a whole a short while ago."""
+    row = sessions.last_of_kind(turn.office.db, turn.client_id, "batch")
+    if row is None or row["code"] is None or row["code"] < 400 or row["code"] == 445:
+        return None
+    return row if turn.now - from_text(row["created_at"]) < AFTER_A_FAILURE else None
+
+
+def _refused_lately(turn: Turn) -> bool:
+    failed = _last_failure(turn)
+    return failed is not None and not (failed["code"] == UNPACKED and failed["compression"] == "TarGz")
+
+
+def _compression(turn: Turn) -> Compression:
+    failed = _last_failure(turn)
+    return "Zip" if failed is not None and failed["code"] == UNPACKED else "TarGz"
+
+
+def _fitting(rows: Sequence[sqlite3.Row]) -> list[sqlite3.Row]:
+    """As many as one package takes, the oldest first."""
+    fitting: list[sqlite3.Row] = []
+    size = 0
+    for row in rows:
+        size += row["size"]
+        if fitting and size > batches.LARGEST_PACKAGE:
+            break
+        fitting.append(row)
+    return fitting
