@@ -7,9 +7,10 @@ journal, so all processes share them and a restart forgets nothing (design §6 r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from ksef_tui.domain.times import from_text
@@ -52,6 +53,16 @@ class Doing:
     patience: float = PATIENCE  # seconds that a call may wait for its limit by itself
     reserve: int = 0  # calls of the same limit that must stay possible after this one (closing what is opened)
     waits: Callable[[float], None] | None = None  # hears how many seconds a call is about to wait for its limit
+
+
+    @contextmanager
+    def about(self, invoice_id: int) -> Iterator[None]:
+        """Calls of this task are about that invoice; tasks side by side do not write over each other's."""
+        token = doing.set(replace(self, invoice_id=invoice_id))
+        try:
+            yield
+        finally:
+            doing.reset(token)
 
 
 doing: ContextVar[Doing | None] = ContextVar("doing", default=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from datetime import timedelta
 
@@ -16,6 +17,7 @@ from ksef_tui.services.turn import Turn
 from ksef_tui.store import documents, invoices, settings
 
 AT_A_TIME = 100
+AT_ONCE = 4  # receipts fetched side by side
 MANY = 3  # receipts of one session from which its list is cheaper than asking for each
 FIRST_WAIT = timedelta(seconds=2)
 LONGEST_WAIT = timedelta(minutes=10)
@@ -28,14 +30,28 @@ NOT_OURS = frozenset({"insufficient-resource-access", "missing-permissions"})
 async def fetch_receipts(turn: Turn) -> None:
     """Fetch what can be had now; what cannot is asked again later, ever more rarely."""
     rows = invoices.without_upo(turn.office.db, turn.client_id, turn.now, AT_A_TIME)
+    if not rows:
+        _come_back_for_the_next(turn)
+        return
     await _collect_addresses(turn, rows)
-    for row in rows:
-        access = await login.access_for(turn)
-        turn.doing.invoice_id = row["id"]
-        try:
+    access = await login.access_for(turn)
+    gate = asyncio.Semaphore(AT_ONCE)
+    results = await asyncio.gather(*(_one(turn, access, row, gate) for row in rows), return_exceptions=True)
+    failed = [result for result in results if isinstance(result, BaseException)]
+    if failed:
+        raise failed[0]
+    if len(rows) == AT_A_TIME:
+        turn.come_back(0)
+    _come_back_for_the_next(turn)
+
+
+async def _one(turn: Turn, access: Access, row: sqlite3.Row, gate: asyncio.Semaphore) -> None:
+    async with gate:
+        with turn.doing.about(row["id"]):
             await _fetch(turn, access, row)
-        finally:
-            turn.doing.invoice_id = None
+
+
+def _come_back_for_the_next(turn: Turn) -> None:
     soonest = turn.office.db.value(
         "SELECT min(next_look) FROM invoice WHERE client_id = ? AND state = 'accepted' AND upo IN ('none', 'late')",
         (turn.client_id,),
