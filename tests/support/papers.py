@@ -45,3 +45,21 @@ def with_attachment(document: bytes) -> bytes:
         "</MetaDane></BlokDanych></Zalacznik>"
     )
     return document.replace(b"</Faktura>", block.encode() + b"</Faktura>")
+
+
+def long_invoice(seller: str, rows: int) -> bytes:
+    """A valid invoice with so many rows."""
+    sale = Sale(
+        seller=Party(seller, "Jodła Próbna sp. z o.o.", "ul. Leśna 2", "00-002 Warszawa"),
+        buyer=BUYER,
+        number=f"FV/{next(_numbers)}/2026",
+        issue_date=today(),
+        created_at=datetime(2026, 1, 2, 10, tzinfo=UTC),
+        items=tuple(Item(f"Usługa {n}", Decimal(1), Decimal(100 + n)) for n in range(rows)),
+    )
+    return build(sale)
+
+
+def changed(document: bytes) -> bytes:
+    """Another invoice under the same number: what was sold has another name."""
+    return document.replace("Usługa".encode(), "Inna usługa".encode())
