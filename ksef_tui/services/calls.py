@@ -54,7 +54,6 @@ class Doing:
     reserve: int = 0  # calls of the same limit that must stay possible after this one (closing what is opened)
     waits: Callable[[float], None] | None = None  # hears how many seconds a call is about to wait for its limit
 
-
     @contextmanager
     def about(self, invoice_id: int) -> Iterator[None]:
         """Calls of this task are about that invoice; tasks side by side do not write over each other's."""

@@ -13,7 +13,7 @@ from ksef_tui.ksef import operations
 from ksef_tui.ksef.http import Order
 from ksef_tui.ksef.limits import limit_for
 from ksef_tui.ksef.packages import MOST_INVOICES, Compression
-from ksef_tui.services import batches, login, personal, sending
+from ksef_tui.services import batches, login, personal, reconciling, sending
 from ksef_tui.services.turn import Turn
 from ksef_tui.store import authorizations, invoices, sessions, settings
 
@@ -26,6 +26,7 @@ AFTER_A_FAILURE = timedelta(
 async def dispatch(turn: Turn) -> None:
     """Send what is due. Raises NotNow, NoAccess and KsefError; each invoice says for itself what became of it."""
     await batches.go_on(turn)
+    await reconciling.reconcile(turn)
     if turn.client["paused"] or turn.settling:
         return
     owner = personal.sends_for(turn.office, turn.client_id)

@@ -64,6 +64,7 @@ UNION SELECT client_id FROM authorization WHERE state = 'to_sign' AND fallback I
 UNION SELECT id FROM client WHERE office = 1 AND EXISTS (SELECT 1 FROM identity WHERE suspected_at IS NOT NULL AND removed_at IS NULL)
 UNION SELECT client_id FROM client_session WHERE end_at <= :now OR refresh_until <= :now
 UNION SELECT client_id FROM staff_order WHERE state IN ('wanted', 'sent', 'unknown')
+UNION SELECT id FROM client WHERE reconcile_since IS NOT NULL
 """
 
 

@@ -152,6 +152,14 @@ def ids_in_state(db: Database, state: InvoiceState, client_id: int | None = None
     return [row[0] for row in found]
 
 
+def in_states(db: Database, client_id: int, states: Sequence[InvoiceState]) -> list[sqlite3.Row]:
+    """A client's invoices in these states, oldest first."""
+    marks = ", ".join("?" for _ in states)
+    return db.rows(
+        f"SELECT * FROM invoice WHERE client_id = ? AND state IN ({marks}) ORDER BY id", (client_id, *states)
+    )
+
+
 def interrupted(db: Database, client_id: int) -> list[int]:
     """The ids of a client's invoices that are `sending` outside a package that is under way, oldest first."""
     rows = db.rows(

@@ -116,6 +116,12 @@ def client_by_nip(db: Database, nip: str) -> sqlite3.Row | None:
     return db.row("SELECT * FROM client WHERE nip = ?", (nip,))
 
 
+def reconcile_since(db: Database, client_id: int) -> str | None:
+    """The moment of a restored backup, while what was sent after it has not been looked for yet."""
+    found: str | None = db.value("SELECT reconcile_since FROM client WHERE id = ?", (client_id,))
+    return found
+
+
 def rename_client(connection: sqlite3.Connection, client_id: int, name: str) -> None:
     """Another name for a client; its NIP is its identity and never changes."""
     connection.execute("UPDATE client SET name = ? WHERE id = ?", (name, client_id))

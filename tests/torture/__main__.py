@@ -26,10 +26,15 @@ def main() -> None:
         began = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
             found = asyncio.run(
-                torture(Path(folder), clients=options.clients, invoices=options.invoices, seed=seed, minutes=options.minutes)
+                torture(
+                    Path(folder), clients=options.clients, invoices=options.invoices, seed=seed, minutes=options.minutes
+                )
             )
         verdict = "passed" if not found else f"FAILED: {len(found)}"
-        print(f"seed {seed}: {options.clients} x {options.invoices}, {time.monotonic() - began:.0f} s, {verdict}", flush=True)
+        print(
+            f"seed {seed}: {options.clients} x {options.invoices}, {time.monotonic() - began:.0f} s, {verdict}",
+            flush=True,
+        )
         for line in found[:20]:
             print("   ", line, flush=True)
         failed += bool(found)

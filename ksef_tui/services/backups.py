@@ -1,0 +1,166 @@
+"""Copies of the office's database, and going back to one without sending anything twice (F6)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from contextlib import closing, suppress
+from datetime import datetime
+from pathlib import Path
+
+from ksef_tui.domain.problems import Problem
+from ksef_tui.domain.reasons import os_reason
+from ksef_tui.domain.roles import Act, Operator, require
+from ksef_tui.domain.times import to_text, warsaw
+from ksef_tui.services.office import Office, database_path
+from ksef_tui.store import leases, offices
+from ksef_tui.store.database import Database, open_database
+from ksef_tui.store.records import audit
+
+PAGES = 1024  # copied at a time, so that writers get their turn
+
+
+def backup(office: Office, operator: Operator, to: Path) -> int:
+    """Copy the database, as it is at one moment, into a new file for its owner only (0600); its size in bytes.
+
+    Work goes on meanwhile. Secrets in it stay sealed: the data key is not in it (`vault export`). Raises Problem:
+    the file exists, or cannot be written.
+    """
+    require(operator, Act.BACKUP, None)
+    if to.exists():
+        raise Problem("file_exists", f"Plik {to} już jest – kopia nie nadpisuje innych plików.")
+    temporary = to.with_name(f".{to.name}.{os.getpid()}.part")
+    try:
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        with closing(sqlite3.connect(temporary)) as copy:
+            office.db.connection.backup(copy, pages=PAGES)
+            copy.execute("PRAGMA journal_mode = DELETE")
+        _on_disk(temporary)
+        os.link(temporary, to)  # never over a file that somebody made meanwhile
+        _on_disk(to.parent)
+    except FileExistsError:
+        raise Problem("file_exists", f"Plik {to} już jest – kopia nie nadpisuje innych plików.") from None
+    except OSError as error:
+        raise Problem("unwritable_file", f"Nie można zapisać kopii {to}: {os_reason(error)}.") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+    with office.db.write() as connection:
+        audit(connection, office.clock(), operator, "backup", file=to.name)
+    return to.stat().st_size
+
+
+def restore(data_dir: Path, login: str, file: Path, now: datetime) -> Path | None:
+    """Put a backup in the place of the database in `data_dir`; where the old one was moved to, None when there was none.
+
+    Every client is looked through at KSeF before anything of theirs is sent again. Raises Problem: the file is no
+    backup of an office, `login` is no administrator there, somebody works with the directory now, or it is another
+    office's.
+    """
+    made_at = _check(file, login)
+    target = database_path(data_dir)
+    temporary = data_dir / f".restore.{os.getpid()}.part"
+    aside: Path | None = None
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _refuse_when_in_use(target, file)
+        shutil.copyfile(file, temporary)
+        temporary.chmod(0o600)
+        _mark(temporary, login, made_at, now)
+        if target.exists():
+            aside = target.with_name(f"{target.stem}-przed-odtworzeniem-{warsaw(now):%Y%m%d-%H%M%S}.db")
+            _copy(target, aside)
+            _copy(temporary, target)  # into the same file: a screen that is open sees the office as it is now
+        else:
+            temporary.rename(target)
+        _on_disk(target)
+        _on_disk(data_dir)
+    except (OSError, sqlite3.Error) as error:
+        why = os_reason(error) if isinstance(error, OSError) else "błąd bazy danych"
+        raise Problem("unwritable_file", f"Nie można odtworzyć kopii w {data_dir}: {why}.") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+    return aside
+
+
+def _copy(source: Path, target: Path) -> None:
+    """All of one database into another, in one transaction of the other."""
+    if not target.exists():
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target, timeout=30)) as new:
+        new.execute("PRAGMA synchronous = FULL")
+        old.backup(new)
+
+
+def _check(file: Path, login: str) -> datetime:
+    """When the backup was made (its last change of anything). Raises Problem."""
+    try:
+        with closing(sqlite3.connect(f"file:{file}?mode=ro&immutable=1", uri=True)) as connection:
+            connection.row_factory = sqlite3.Row
+            if connection.execute("PRAGMA quick_check").fetchone()[0] != "ok":
+                raise Problem("bad_backup", f"Kopia {file} jest uszkodzona.")
+            connection.execute("SELECT nip FROM office").fetchone()["nip"]
+            newest = connection.execute(
+                "SELECT max(at) FROM (SELECT max(at) AS at FROM audit UNION ALL SELECT max(at) FROM journal)"
+            )
+            made_at: str = newest.fetchone()[0]
+            admin = connection.execute(
+                "SELECT 1 FROM operator WHERE login = ? AND role = 'admin' AND disabled_at IS NULL", (login,)
+            ).fetchone()
+    except (sqlite3.Error, TypeError) as error:
+        raise Problem(
+            "bad_backup", f"Plik {file} nie jest kopią biura ksef-tui albo nie da się go odczytać."
+        ) from error
+    if admin is None:
+        raise Problem("not_allowed", f"W tej kopii operator {login} nie jest administratorem biura.")
+    return datetime.fromisoformat(made_at)
+
+
+def _refuse_when_in_use(target: Path, file: Path) -> None:
+    if not target.exists():
+        return
+    db = open_database(target)
+    try:
+        mine, theirs = offices.office(db), _office_id(file)
+        if mine is not None and mine["office_id"] != theirs:
+            raise Problem("another_office", f"W tym katalogu jest inne biuro: {mine['name']}.")
+        if leases.holders(db, ""):
+            raise Problem(
+                "in_use", "Ktoś właśnie pracuje z tym biurem (worker, ekran albo polecenie) – zakończ je najpierw."
+            )
+    finally:
+        db.close()
+
+
+def _office_id(file: Path) -> str:
+    with closing(sqlite3.connect(f"file:{file}?mode=ro&immutable=1", uri=True)) as connection:
+        return str(connection.execute("SELECT office_id FROM office").fetchone()[0])
+
+
+def _mark(path: Path, login: str, made_at: datetime, now: datetime) -> None:
+    """No lease of the past holds; every client is to be looked through from the moment of the backup on."""
+    db = Database(path)
+    try:
+        admin = offices.operator(db, login)
+        with db.write() as connection:
+            connection.execute("UPDATE lease SET expires = 0, pid = 0")
+            connection.execute(
+                "UPDATE client SET reconcile_since = min(ifnull(reconcile_since, ?1), ?1)", (to_text(made_at),)
+            )
+            audit(connection, now, admin, "restore", made_at=to_text(made_at))
+        db.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        db.close()
+    for tail in ("-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            path.with_name(path.name + tail).unlink()
+
+
+def _on_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

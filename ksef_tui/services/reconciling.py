@@ -1,0 +1,110 @@
+"""After a restored backup: what was sent since the backup was made is found in KSeF before anything is sent (F6).
+
+Our own sessions are listed, and every invoice in them is matched by the hash of its bytes. What is found follows its
+session to the end like anything that was sent; only then may the client's invoices go out. What a session does not
+show, KSeF's 440 does (design §6 rule 5).
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from datetime import timedelta
+from typing import Literal
+
+from ksef_tui.domain.invoices import InvoiceState
+from ksef_tui.domain.secret import Secret
+from ksef_tui.domain.times import from_text, to_text
+from ksef_tui.ksef.api import Access
+from ksef_tui.ksef.codes import session_code
+from ksef_tui.ksef.crypto import hash_b64
+from ksef_tui.ksef.errors import Refused
+from ksef_tui.ksef.models import FA3, SessionInvoice, SessionSummary
+from ksef_tui.services import login
+from ksef_tui.services.turn import Turn
+from ksef_tui.store import authorizations, invoices, offices, sessions
+from ksef_tui.store.records import audit
+
+S = InvoiceState
+MARGIN = timedelta(hours=13)  # a session lives 12 hours: one opened before the backup may have taken invoices after it
+FOUND_IN_KSEF = "po odtworzeniu kopii znaleziona w KSeF – sprawdzam, co z nią"
+_BEFORE_SENDING = (S.WAITING, S.APPROVED, S.HELD, S.BLOCKED)
+
+
+async def reconcile(turn: Turn) -> None:
+    """Find what this client's sessions hold since the backup, before anything of the client goes out.
+
+    Raises NoAccess, NotNow, KsefError: then it is tried again, and nothing is sent meanwhile.
+    """
+    since = offices.reconcile_since(turn.office.db, turn.client_id)
+    if since is None:
+        return
+    access = await login.access_for(turn)
+    found = 0
+    for kind in ("interactive", "batch"):
+        listed: Literal["Online", "Batch"] = "Online" if kind == "interactive" else "Batch"
+        for summary in await turn.api.sessions(access, listed, from_text(since) - MARGIN):
+            found += await _one_session(turn, access, summary, kind)
+    with turn.office.db.write() as connection:
+        connection.execute(
+            "UPDATE client SET reconcile_since = NULL WHERE id = ? AND reconcile_since = ?", (turn.client_id, since)
+        )
+        audit(connection, turn.now, None, "client.reconciled", client_id=turn.client_id, found=found)
+
+
+async def _one_session(turn: Turn, access: Access, summary: SessionSummary, kind: str) -> int:
+    """A session of ours at KSeF: closed if it is still open, and what it holds of ours taken into it."""
+    reference = summary.reference_number
+    known = turn.office.db.row(
+        "SELECT * FROM session WHERE client_id = ? AND reference = ?", (turn.client_id, reference)
+    )
+    if not session_code(summary.status.code).terminal and known is None:
+        await _closed(turn, access, reference, kind)
+    items = {item.invoice_hash: item for item in await turn.api.session_invoices(access, reference)}
+    rows = [row for row in _not_sent(turn) if hash_b64(row["sha256"]) in items]
+    if not rows:
+        return 0
+    session_id = known["id"] if known is not None else _remember(turn, reference, kind)
+    with turn.office.db.write() as connection:
+        for row in rows:
+            _take(turn, connection, row, session_id, items[hash_b64(row["sha256"])])
+    return len(rows)
+
+
+async def _closed(turn: Turn, access: Access, reference: str, kind: str) -> None:
+    """Nobody has its key any more, so nothing of ours goes there; closed, it also takes no late arrival."""
+    close = turn.api.close_online if kind == "interactive" else turn.api.close_batch
+    try:
+        await close(access, reference)
+    except Refused:  # a package without its parts, or one that ended meanwhile: KSeF ends it by itself
+        return
+
+
+def _not_sent(turn: Turn) -> list[sqlite3.Row]:
+    return invoices.in_states(turn.office.db, turn.client_id, _BEFORE_SENDING)
+
+
+def _remember(turn: Turn, reference: str, kind: str) -> int:
+    """The session's row, which the backup does not have. Its key is lost; a closed session needs none."""
+    seal_row, nothing = secrets.token_hex(8), Secret(b"")
+    sealed = turn.office.sealer.seal(nothing, client=turn.nip, kind="session_key", row=seal_row)
+    with turn.office.db.write() as connection:
+        session_id = sessions.insert(
+            connection, turn.now,
+            {
+                "client_id": turn.client_id, "kind": kind, "context_nip": turn.nip,
+                "subject": authorizations.get(turn.office.db, turn.client_id)["subject"],
+                "form_code": FA3.system_code, "seal_row": seal_row, "sealed_key": sealed, "iv": b"",
+            },
+        )  # fmt: skip
+        sessions.move(connection, session_id, "opening", "closed", reference=reference, closed_at=to_text(turn.now))
+    return session_id
+
+
+def _take(turn: Turn, connection: sqlite3.Connection, row: sqlite3.Row, session_id: int, item: SessionInvoice) -> None:
+    """The invoice is one that was sent: what becomes of it is found out as after any lost answer."""
+    invoices.move(
+        connection, turn.now, row["id"], "recover", S(row["state"]), S.UNKNOWN,
+        attempt=row["attempts"], reason_code="recovered", reason=FOUND_IN_KSEF, session_id=session_id,
+        ordinal=item.ordinal_number, reference=item.reference_number, attempts=row["attempts"] + 1,
+    )  # fmt: skip
