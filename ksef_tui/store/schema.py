@@ -291,7 +291,6 @@ STEPS: list[tuple[str, list[str]]] = [
     ("office", [*_OFFICE, *feed("client"), *feed("authorization")]),
     ("invoices", [*_INVOICES, *feed("invoice")]),
     ("records", _RECORDS),
-<<<<<<< HEAD
     ("signatures", access.SIGNATURES),
     ("vault", access.VAULT),
     ("certificates", access.CERTIFICATES),
@@ -302,17 +301,5 @@ STEPS: list[tuple[str, list[str]]] = [
     ("grants_seen", access.GRANTS_SEEN),
     ("onboarding", access.ONBOARDING),
     ("staff", access.STAFF),
-=======
-    ("signatures", _SIGNATURES),
-    ("vault", _VAULT),
-    ("certificates", _CERTIFICATES),
-    ("standing", _STANDING),
-    ("bulk", _BULK),
-    ("switches", _SWITCHES),
-    ("endings", _ENDINGS),
-    ("grants_seen", _GRANTS_SEEN),
-    ("onboarding", _ONBOARDING),
-    ("staff", _STAFF),
     ("batches", _BATCHES),
->>>>>>> d968bbd (Many invoices of a client go in one package: encrypted on the disk, uploaded in parts, closed until closed)
 ]

@@ -31,10 +31,12 @@ from ksef_tui.domain.secret import Secret
 from ksef_tui.services import (
     approving,
     authorising,
+    batches,
     bulk,
     bulk_work,
     certifying,
     client_sessions,
+    dispatching,
     ending,
     enrolment,
     external,
@@ -49,6 +51,7 @@ from ksef_tui.services import (
     personal,
     probing,
     receipts,
+    reconciling,
     reserve,
     sending,
     staff,
@@ -203,6 +206,18 @@ async def _pretended_switch(scene: Scene) -> None:
     await own_work.carry_out_switches(scene.office, [scene.client.id], patience=PATIENCE)
 
 
+async def _whatever_is_approved(turn: Turn, send: Callable[..., Awaitable[None]], *more: str) -> None:
+    """With every approved invoice of the client, whoever approved it."""
+    rows = turn.office.db.rows("SELECT * FROM invoice WHERE client_id = ? AND state = 'approved'", (turn.client_id,))
+    await send(turn, await login.access_for(turn), rows, *more)
+
+
+async def _as_after_a_restore(turn: Turn) -> None:
+    with turn.office.db.write() as connection:
+        connection.execute("UPDATE client SET reconcile_since = '2026-01-01T00:00:00Z'")
+    await reconciling.reconcile(turn)
+
+
 async def _suspect(scene: Scene) -> None:
     scene.house.edit("UPDATE identity SET suspected_at = '2026-01-01T00:00:00.000Z' WHERE id = ?", scene.identity)
     await scene.in_turn(standing_identities.test_suspects)
@@ -315,7 +330,11 @@ TRIED: dict[str, Try] = {
     "login.standing_access": turned(lambda turn: login.standing_access(turn, row_of(turn))),
     "one_login.log_in": turned(lambda turn: one_login.log_in(turn, row_of(turn), show_steps=False)),
     "one_login.try_identity": turned(lambda turn: one_login.try_identity(turn, row_of(turn)["identity_id"])),
-    "sending.dispatch": turned(sending.dispatch),
+    "dispatching.dispatch": turned(dispatching.dispatch),
+    "sending.send": turned(lambda turn: _whatever_is_approved(turn, sending.send)),
+    "batches.send_package": turned(lambda turn: _whatever_is_approved(turn, batches.send_package, "TarGz")),
+    "batches.go_on": turned(batches.go_on),
+    "reconciling.reconcile": turned(_as_after_a_restore),
     "tracking.follow": turned(tracking.follow),
     "receipts.fetch_receipts": turned(receipts.fetch_receipts),
     "originals.settle": turned(originals.settle),
@@ -420,7 +439,7 @@ async def test_a_clients_own_check_of_rights_is_not_hers(scene: Scene):
 
 # Reading, deciding or writing rows from which no login and no sending follows; or secrets that leave no machine.
 HARMLESS_MODULES = {
-    "alarms", "client_views", "client_words", "configuring", "first_steps",
+    "alarms", "backups", "client_views", "client_words", "configuring", "first_steps",
     "contract", "exporting", "guards", "identity_rules", "importing",
     "incoming_files", "invoice_views", "letters", "office", "onboarding_views", "outcomes", "sealing", "staff_views",
     "vaulting", "views", "wire", "worker_process", "calls", "turn", "clients",
@@ -429,6 +448,8 @@ HARMLESS = {
     "approving": {"summary", "waiting_ids", "withdraw"},
     # an external signature and a token are no certificate of hers; the rest reads or puts back
     "authorising": {"requested", "restored", "start_external", "start_with_token", "submit"},
+    "batches": {"clear", "folder_of", "give_up", "part_of"},
+    "outgoing": {"checked"},
     "bulk": {"asked_ids", "everybody", "is_open", "members", "newest", "open_progress", "progress", "share", "stop"},
     "certifying": {"context_of", "finish", "finish_revocation", "name_for", "order_by_id", "orders"},  # finish: waits for an order
     "client_sessions": {"access", "forget_access", "keep"},  # of a client that signed at the desk
