@@ -202,7 +202,7 @@ def _to_mend(stage: Stage) -> None:
 
 
 def _stopped_by_guards(stage: Stage) -> None:
-    """A number that the client has used already, and an attachment."""
+    """A number that the client has used already; and one with an attachment, which waits and will go in a package."""
     ready, ending = stage.one(Part.READY), stage.one(Part.ENDING)
     if ready is not None:
         number = stage.office.db.value(

@@ -108,7 +108,7 @@ class TestInvoices:
         ("state", "codes"),
         [
             (InvoiceState.INVALID, {"bad_nip", "missing_field", "other_seller"}),
-            (InvoiceState.BLOCKED, {"own_duplicate", "attachment"}),
+            (InvoiceState.BLOCKED, {"own_duplicate"}),
             (InvoiceState.REJECTED, {"430", "440"}),
             (InvoiceState.UNKNOWN, {"no_answer", "440"}),
         ],

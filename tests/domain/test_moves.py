@@ -48,6 +48,10 @@ withdraw  rejected   -> withdrawn
 replace   invalid    -> replaced
 replace   rejected   -> replaced
 recheck   invalid    -> waiting blocked
+recover   waiting    -> unknown
+recover   approved   -> unknown
+recover   held       -> unknown
+recover   blocked    -> unknown
 retry     rejected   -> waiting blocked
 send      approved   -> sending
 sent      sending    -> processing unknown rejected approved
