@@ -51,6 +51,7 @@ _NAMES = {
 
 def read(jwt: Secret) -> Claims:
     """The claims of a token. Whatever cannot be read is left out; this never raises."""
+    _rich_traceback_omit = True
     payload = _payload(jwt)
     values = {short: next((payload[n] for n in names if n in payload), None) for short, names in _NAMES.items()}
     granted, excluded, effective = (_list(values[name]) for name in ("per", "pec", "pep"))
@@ -75,6 +76,7 @@ def read(jwt: Secret) -> Claims:
 
 
 def _payload(jwt: Secret) -> dict[str, Any]:
+    _rich_traceback_omit = True
     parts = jwt.reveal().split(b".")
     if len(parts) != 3:
         return {}

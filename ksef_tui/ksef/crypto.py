@@ -38,6 +38,7 @@ def new_session_key() -> SessionKey:
 
 def wrap_key(key: Secret, certificate: PublicKeyCertificate) -> str:
     """The key encrypted for KSeF, Base64. Raises Problem("bad_public_key")."""
+    _rich_traceback_omit = True
     return _oaep(key.reveal(), certificate)
 
 
@@ -55,6 +56,7 @@ def encrypt_invoice(data: bytes, session_key: SessionKey) -> EncryptedInvoice:
     from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
     from cryptography.hazmat.primitives.padding import PKCS7
 
+    _rich_traceback_omit = True
     padder = PKCS7(128).padder()
     padded = padder.update(data) + padder.finalize()
     encryptor = Cipher(algorithms.AES256(session_key.key.reveal()), modes.CBC(session_key.iv)).encryptor()
@@ -64,6 +66,7 @@ def encrypt_invoice(data: bytes, session_key: SessionKey) -> EncryptedInvoice:
 
 def encrypt_token(token: Secret, timestamp_ms: int, certificate: PublicKeyCertificate) -> str:
     """A KSeF token for `submit_token`, Base64; `timestamp_ms` is the challenge's, not our clock's (facts §4.3)."""
+    _rich_traceback_omit = True
     return _oaep(token.reveal() + f"|{timestamp_ms}".encode(), certificate)
 
 
@@ -89,6 +92,7 @@ def _oaep(plain: bytes, certificate: PublicKeyCertificate) -> str:
 
     from ksef_tui.ksef.public_keys import load
 
+    _rich_traceback_omit = True
     key = load(certificate).public_key()
     if not isinstance(key, RSAPublicKey):
         raise Problem("bad_public_key", "Klucz Ministerstwa Finansów jest innego rodzaju, niż program zna (nie RSA).")

@@ -81,11 +81,11 @@ class Order:
     reference: str = ""
     session: str = ""
     token: Secret | None = None
-    body: bytes | None = None
+    body: bytes | None = field(default=None, repr=False)  # a signed request or an invoice
     content_type: str = "application/json"
     query: tuple[tuple[str, str], ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
-    url: str = ""  # a whole address that KSeF handed out; goes without our token
+    url: str = field(default="", repr=False)  # a whole address that KSeF handed out, signed; goes without our token
 
     @property
     def path(self) -> str:
@@ -223,6 +223,7 @@ class Wire:
     def _request(self, client: httpx.AsyncClient, order: Order) -> httpx.Request:
         import httpx
 
+        _rich_traceback_omit = True
         if not order.operation.path:
             self._check_handed_out(order.url)
         headers = dict(order.headers)

@@ -78,6 +78,7 @@ def usable_identity(office: Office, operator: Operator, identity_id: int) -> sql
 
 def start_with_token(office: Office, operator: Operator, client_id: int, token: Secret) -> None:
     """Authorise a client with a KSeF token that the client made (an exception: design §7). It is kept sealed."""
+    _rich_traceback_omit = True
     require(operator, Act.AUTH_START, client_id)
     text = token.reveal().decode("ascii", "replace").strip()
     if not text or not text.isascii() or any(c.isspace() for c in text) or len(text) > 2000:
@@ -107,6 +108,7 @@ def submit(office: Office, operator: Operator, client_id: int, signed: bytes) ->
     """
     from ksef_tui.ksef import signed_request  # late: lxml
 
+    _rich_traceback_omit = True
     require(operator, Act.AUTH_START, client_id)
     now, nip = office.clock(), _nip(office, client_id)
     row, asked = authorizations.get(office.db, client_id), signature_requests.get(office.db, client_id)

@@ -51,7 +51,7 @@ LOOK_EVERY = 0.1  # seconds between looks at the database's version
 LOOK_ANYWAY = 5.0  # seconds after which everything is looked at, changed or not
 PRESENCE_SECONDS = 30.0  # how long the sign "somebody sends" outlives its last renewal
 LONGEST_BACKOFF = 30.0
-ENDS_WORK = frozenset({"read_only", "corrupt", "not_a_database", "cannot_open"})
+ENDS_WORK = frozenset({"read_only", "corrupt", "not_a_database", "cannot_open", "restart_needed"})
 
 # Clients that may have something to do. Only indexed rows are touched.
 _CLIENTS_WITH_WORK = """

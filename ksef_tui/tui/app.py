@@ -149,6 +149,15 @@ class KsefTui(App[int]):
             self._told[text] = now
             self.say(text, "error")
 
+    def _fatal_error(self) -> None:
+        """A crash is shown without local variables: Textual's own way prints them, and what was being typed with them."""
+        from rich.console import Group
+        from rich.text import Text
+        from rich.traceback import Traceback
+
+        told = Text("Błąd programu. Dane są całe; zgłoś to administratorowi.", style="bold")
+        self.panic(Group(told, Traceback(show_locals=False, width=None)))
+
     def action_leave(self) -> None:
         """Ctrl+C twice ends the program; once only says so."""
         if monotonic() - self._ctrl_c_at < SECOND_CTRL_C_WITHIN:

@@ -32,23 +32,27 @@ class KeyFileKeyring(KeyringBackend):
 
     def get_password(self, service: str, username: str) -> str | None:
         """The secret, None when there is none."""
+        _rich_traceback_omit = True
         found = self._load().get(key_file.entry_name(service, username))
         return found if found is None else str(found)
 
     def set_password(self, service: str, username: str, password: str) -> None:
         """Keeps the secret; on return it is on the disk."""
+        _rich_traceback_omit = True
         self._store({**self._load(), key_file.entry_name(service, username): password})
 
     def delete_password(self, service: str, username: str) -> None:
         """Forgets the secret; keyring.errors.PasswordDeleteError when there was none."""
         from keyring.errors import PasswordDeleteError
 
+        _rich_traceback_omit = True
         entries = self._load()
         if entries.pop(key_file.entry_name(service, username), None) is None:
             raise PasswordDeleteError("no such secret")
         self._store(entries)
 
     def _load(self) -> dict[str, Any]:
+        _rich_traceback_omit = True
         document = key_file.read_document(self._path)
         if document is None:
             return {}
@@ -58,12 +62,15 @@ class KeyFileKeyring(KeyringBackend):
             raise key_file.broken(self._path) from None
 
     def _store(self, entries: dict[str, Any]) -> None:
+        _rich_traceback_omit = True
         key_file.write_document(self._path, self._document(entries))
 
     def _entries(self, document: dict[str, Any]) -> dict[str, Any]:
+        _rich_traceback_omit = True
         return key_file.open_entries(document)
 
     def _document(self, entries: dict[str, Any]) -> dict[str, Any]:
+        _rich_traceback_omit = True
         return key_file.open_document(entries)
 
 
@@ -75,9 +82,11 @@ class PassphraseKeyring(KeyFileKeyring):
         self._lock = lock
 
     def _entries(self, document: dict[str, Any]) -> dict[str, Any]:
+        _rich_traceback_omit = True
         return self._lock.entries(document)
 
     def _document(self, entries: dict[str, Any]) -> dict[str, Any]:
+        _rich_traceback_omit = True
         return self._lock.document(entries)
 
 

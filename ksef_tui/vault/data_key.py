@@ -99,6 +99,7 @@ class KeyStore:
 
         Raises Problem("no_passphrase") when there is none to change.
         """
+        _rich_traceback_omit = True
         with self._one_at_a_time:
             document = key_file.read_document(self.path)
             if document is None or self.protection() != "passphrase":
@@ -115,6 +116,7 @@ class KeyStore:
         a file. The caller holds `locked`."""
         from ksef_tui.vault.backend import system_keyring
 
+        _rich_traceback_omit = True
         with self._one_at_a_time:
             if kind == "system":
                 self._keep(system_keyring(), keys)
@@ -156,6 +158,7 @@ class KeyStore:
 
     def glance(self) -> tuple[Secret, ...] | None:
         """The keys of an open key file, without keyring and in a millisecond; None when it takes more to see them."""
+        _rich_traceback_omit = True
         if self.protection() != "file":
             return None
         document = key_file.read_document(self.path)
@@ -170,6 +173,7 @@ class KeyStore:
 
     def exported(self, keys: Sequence[Secret], passphrase: Secret) -> dict[str, object]:
         """A document with the keys under a passphrase of its own, to be taken to another server."""
+        _rich_traceback_omit = True
         let_nobody_look_in()
         return key_file.PassphraseLock(passphrase).document(
             {key_file.entry_name(SERVICE, self._office_id): _text(keys)}
@@ -177,6 +181,7 @@ class KeyStore:
 
     def imported(self, content: bytes, path: Path, passphrase: Secret) -> tuple[Secret, ...]:
         """The keys of such a document. Raises Problem("other_office") when they are another office's."""
+        _rich_traceback_omit = True
         let_nobody_look_in()
         document = key_file.parse_document(content, path)
         try:
@@ -216,6 +221,7 @@ class KeyStore:
     def _fetch(self, keyring: KeyringBackend) -> tuple[Secret, ...]:
         from keyring.errors import KeyringError
 
+        _rich_traceback_omit = True
         try:
             text = keyring.get_password(SERVICE, self._office_id)
         except KeyringError as error:
@@ -233,6 +239,7 @@ class KeyStore:
     def _keep(self, keyring: KeyringBackend, keys: Sequence[Secret]) -> None:
         from keyring.errors import KeyringError
 
+        _rich_traceback_omit = True
         try:
             keyring.set_password(SERVICE, self._office_id, _text(keys))
         except KeyringError as error:
@@ -248,6 +255,7 @@ class KeyStore:
 
 def passphrase_from_systemd() -> Secret | None:
     """The passphrase that systemd hands a service by `LoadCredential=ksef-tui-passphrase:…`, None without one."""
+    _rich_traceback_omit = True
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     if not folder:
         return None
@@ -258,10 +266,12 @@ def passphrase_from_systemd() -> Secret | None:
 
 
 def _text(keys: Sequence[Secret]) -> str:
+    _rich_traceback_omit = True
     return " ".join(base64.b64encode(key.reveal()).decode() for key in keys)
 
 
 def _keys(text: str) -> tuple[Secret, ...]:
+    _rich_traceback_omit = True
     try:
         keys = tuple(Secret(base64.b64decode(part, validate=True)) for part in text.split())
     except binascii.Error:

@@ -30,6 +30,7 @@ def read_private(path: Path) -> bytes | None:
     Raises Problem("key_too_open") when the file or its folder is a link, belongs to another user or may be read
     or written by anybody but the owner.
     """
+    _rich_traceback_omit = True
     try:
         _refuse_if_open(path.parent, path.parent.lstat(), stat.S_ISDIR)
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -45,6 +46,7 @@ def read_private(path: Path) -> bytes | None:
 def write_private(path: Path, content: bytes) -> None:
     """Puts the content in place of the file in one step, mode 0600; after a power cut it is the old or the new one.
     Drafts that a killed process left are removed: who writes holds the lock of the folder."""
+    _rich_traceback_omit = True
     make_private_folder(path.parent)
     for left in path.parent.glob(f".{path.name}.*.new"):
         left.unlink(missing_ok=True)
@@ -70,6 +72,7 @@ def new_private(path: Path, content: bytes) -> None:
 
 
 def _write_new(path: Path, content: bytes) -> None:
+    _rich_traceback_omit = True
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with os.fdopen(handle, "wb") as file:
         file.write(content)

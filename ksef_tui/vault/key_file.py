@@ -29,12 +29,14 @@ def entry_name(service: str, username: str) -> str:
 
 def read_document(path: Path) -> dict[str, Any] | None:
     """The file as it stands; None when there is none. Raises Problem("key_too_open"), Problem("key_broken")."""
+    _rich_traceback_omit = True
     content = read_private(path)
     return None if content is None else parse_document(content, path)
 
 
 def parse_document(content: bytes, path: Path) -> dict[str, Any]:
     """A key file's content. Raises Problem("key_broken") when it is none."""
+    _rich_traceback_omit = True
     try:
         document = json.loads(content)
         if document["format"] not in _FORMATS[document["protection"]]:
@@ -46,6 +48,7 @@ def parse_document(content: bytes, path: Path) -> dict[str, Any]:
 
 def write_document(path: Path, document: dict[str, Any]) -> None:
     """Puts the document in place of the file in one step."""
+    _rich_traceback_omit = True
     write_private(path, json.dumps(document).encode())
 
 
@@ -58,11 +61,13 @@ def broken(path: Path) -> Problem:
 
 def open_document(entries: dict[str, Any]) -> dict[str, Any]:
     """A document that is protected by nothing but the rights of its file."""
+    _rich_traceback_omit = True
     return {"format": 1, "protection": OPEN, "entries": entries}
 
 
 def open_entries(document: dict[str, Any]) -> dict[str, Any]:
     """The entries of such a document; ValueError, KeyError or TypeError when it is something else."""
+    _rich_traceback_omit = True
     if document["protection"] != OPEN:
         raise ValueError("locked")
     return dict(document["entries"])
@@ -87,6 +92,7 @@ class PassphraseLock:
         """
         from cryptography.exceptions import InvalidTag
 
+        _rich_traceback_omit = True
         if document["protection"] != LOCKED:
             raise ValueError("not locked")
         nonce, sealed = _bytes(document, "nonce", 12), _bytes(document, "sealed")
@@ -106,6 +112,7 @@ class PassphraseLock:
 
     def document(self, entries: dict[str, Any]) -> dict[str, Any]:
         """A locked document with these entries."""
+        _rich_traceback_omit = True
         if self._file_key is None:
             self._file_key = Secret(os.urandom(32))
         if "key" not in self._wrapping:
@@ -121,6 +128,7 @@ class PassphraseLock:
     def _decrypted(
         self, file_key: Secret, document: dict[str, Any], nonce: bytes, sealed: bytes, wrapping: dict[str, Any]
     ) -> dict[str, Any]:
+        _rich_traceback_omit = True
         about = _ENTRIES if document["format"] == 2 else _header(1, document["n"], _bytes(document, "salt", 16))
         entries = dict(json.loads(_cipher(file_key).decrypt(nonce, sealed, about)))
         self._file_key, self._wrapping = file_key, wrapping
@@ -129,6 +137,7 @@ class PassphraseLock:
     def _unwrapped(self, document: dict[str, Any]) -> Secret:
         from cryptography.exceptions import InvalidTag
 
+        _rich_traceback_omit = True
         n, salt = document["n"], _bytes(document, "salt", 16)
         if n not in _SCRYPT_ALLOWED:
             raise ValueError("out of bounds")
@@ -142,6 +151,7 @@ class PassphraseLock:
             raise _wrong() from None
 
     def _wrap(self, file_key: Secret) -> dict[str, Any]:
+        _rich_traceback_omit = True
         salt, nonce = os.urandom(16), os.urandom(12)
         derived = _derive(self._passphrase, _SCRYPT_N, salt)
         key = _cipher(derived).encrypt(nonce, file_key.reveal(), _header(2, _SCRYPT_N, salt))
@@ -155,12 +165,14 @@ def _wrong() -> Problem:
 def _derive(passphrase: Secret, n: int, salt: bytes) -> Secret:
     from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
+    _rich_traceback_omit = True
     return Secret(Scrypt(salt=salt, length=32, n=n, r=8, p=1).derive(passphrase.reveal()))
 
 
 def _cipher(key: Secret) -> Any:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+    _rich_traceback_omit = True
     return AESGCM(key.reveal())
 
 

@@ -23,6 +23,7 @@ _BROKEN = "Zapisanego sekretu nie da się odczytać kluczem tego biura."
 
 def header_of(data_key: Secret) -> bytes:
     """What the blobs that this key seals begin with: a version and the key's name, which tells nothing of the key."""
+    _rich_traceback_omit = True
     return bytes([_NAMED]) + hashlib.sha256(b"ksef-tui data key" + data_key.reveal()).digest()[: _NAMED_LENGTH - 1]
 
 
@@ -45,6 +46,7 @@ class Sealer:
         """Raises ValueError unless the key has 32 bytes."""
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+        _rich_traceback_omit = True
         if len(data_key.reveal()) != 32:
             raise ValueError("the data key must have 32 bytes")
         self._cipher = AESGCM(data_key.reveal())
@@ -94,6 +96,7 @@ class OfficeSealer:
 
     def __init__(self, in_force: Callable[[], bytes], load: Callable[[], Sequence[Secret]]) -> None:
         """Loads the keys. Raises Problem("key_wrong") when none of them is the office's, and what `load` raises."""
+        _rich_traceback_omit = True
         self._in_force, self._load = in_force, load
         self._lock = threading.Lock()
         self._sealers: dict[bytes, Sealer] = {}
