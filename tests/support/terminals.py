@@ -6,12 +6,14 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import struct
 import sys
 import termios
+import time
 from pathlib import Path
 
-PATIENCE = 60.0  # seconds that a person waits for the next letter
+PATIENCE = 15.0  # seconds that a person waits for the next letter
 
 
 class Terminal:
@@ -39,7 +41,9 @@ class Terminal:
 
     def wait_for(self, text: str) -> None:
         """Read until this is shown."""
+        end = time.monotonic() + PATIENCE  # a screen never stops showing something
         while text.encode() not in self.shown:
+            assert time.monotonic() < end, f"{text!r} never came: {self.shown!r}"
             assert self._read(), f"{text!r} never came: {self.shown!r}"
 
     def end(self) -> int:
@@ -49,6 +53,12 @@ class Terminal:
         os.close(self._handle)
         self.status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         return self.status
+
+    def kill(self) -> None:
+        """End the process if it has not ended."""
+        if self.status is None:
+            os.kill(self.pid, signal.SIGKILL)
+            self.end()
 
     def _read(self) -> bool:
         assert select.select([self._handle], [], [], PATIENCE)[0], self.shown
