@@ -120,6 +120,12 @@ def _end(
     show(rows, as_json, client_line)
     bad = [row for row in rows if not row["switched"]]
     if bad and patience is not None:
-        said = [f"{row['name']}: {row['waits_for'] or row['reason'] or row['status']}" for row in bad[:3]]
+        said = [_why(row) for row in bad[:3]]
         more = f" I jeszcze {len(bad) - 3}." if len(bad) > 3 else ""
         fail(" ".join(said) + more)
+
+
+def _why(row: dict[str, Any]) -> str:
+    """Who was not changed and why; many reasons name the client themselves."""
+    why = str(row["waits_for"] or row["reason"] or row["status"])
+    return why if f"{row['name']}: " in why else f"{row['name']}: {why}"

@@ -91,9 +91,13 @@ def rename(office: Office, operator: Operator, client_id: int, name: str) -> Non
 
 
 def archive(office: Office, operator: Operator, client_id: int) -> None:
-    """Take a client off the lists. Raises Problem while invoices of theirs are on their way."""
+    """Take a client off the lists. Raises Problem while invoices of theirs are on their way, and for the office itself:
+    in its account it logs in, orders certificates and gives rights."""
     require(operator, Act.CLIENT_ARCHIVE, client_id)
     now = office.clock()
+    client = offices.client(office.db, client_id)
+    if client is not None and client["office"]:
+        raise Problem("own_office", "To samo biuro – jego konta nie można zdjąć z list.")
     moving = office.db.value(
         "SELECT sum(n) FROM invoice_count WHERE client_id = ? "
         "AND state IN ('waiting', 'approved', 'held', 'sending', 'unknown', 'processing')",

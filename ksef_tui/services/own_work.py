@@ -21,9 +21,9 @@ from ksef_tui.services import (
 )
 from ksef_tui.services.calls import LEASE_SECONDS, Doing, LeaseLost, NotNow, doing
 from ksef_tui.services.office import Office
-from ksef_tui.services.turn import NoAccess, Polls, Turn
+from ksef_tui.services.turn import NoAccess, Polls, Turn, to_serve
 from ksef_tui.services.worker import LOOK_EVERY, Worker, one_pass
-from ksef_tui.store import authorizations, leases, offices, onboardings, settings
+from ksef_tui.store import authorizations, leases, onboardings, settings
 
 
 async def carry_out(office: Office, client_id: int, *, patience: float, tell: Callable[[], None] | None = None) -> None:
@@ -113,7 +113,7 @@ async def own_turn(office: Office, client_id: int, operator: Operator, *, patien
     """A client's turn in this process, for what `operator` asks and waits for; at most `patience` seconds for the lease
     and for each limit. Another person's certificate does not sign in it (`personal`). Raises Problem("busy") when
     another process keeps the lease."""
-    row = offices.client(office.db, client_id)
+    row = to_serve(office, client_id)
     assert row is not None
     end = asyncio.get_running_loop().time() + patience
     while (lease := leases.take(office.db, f"client:{client_id}", LEASE_SECONDS)) is None:
@@ -149,12 +149,12 @@ async def intent_once(
     do: Callable[[Turn], Awaitable[None]] | None = None,
 ) -> float:
     """One attempt; seconds until the next one makes sense, if the intent is still there."""
-    row = offices.client(worker.office.db, client_id)
-    assert row is not None
     mine = Doing(lease)
-    turn = Turn(worker.office, worker.api, worker.keeper, worker.keys, polls, mine, row)
     token = doing.set(mine)
     try:
+        row = to_serve(worker.office, client_id)
+        assert row is not None
+        turn = Turn(worker.office, worker.api, worker.keeper, worker.keys, polls, mine, row)
         await (do or _what_people_asked)(turn)
     except NotNow as wait:
         turn.come_back(wait.seconds)

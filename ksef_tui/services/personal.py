@@ -39,10 +39,28 @@ def refuse_to_lend(turn: Turn, row: sqlite3.Row) -> None:
 
 def refuse_signature(turn: Turn, identity: sqlite3.Row) -> None:
     """The last question before a signature, whoever calls: a person's certificate signs only in a turn that this person
-    asked for, or for what was found to be theirs. Raises Problem("someone_elses")."""
+    asked for, or for what was found to be theirs. Whose it is the certificate says, not the row beside it.
+
+    Raises Problem: someone_elses, other_certificate.
+    """
+    _refuse_another_certificate(identity)
     owner = identity["operator_id"]
     asked_by = turn.operator.id if turn.operator is not None else turn.signs_for
     if owner is not None and owner != asked_by:
+        raise Problem("someone_elses", LENT)
+
+
+def _refuse_another_certificate(identity: sqlite3.Row) -> None:
+    """A row changed by hand does not make a person's certificate the office's, nor one person's another's."""
+    from ksef_tui.services import identities  # late: it builds on the rules of this
+
+    found, _ = identities.found_in(identity["certificate"], personal_to="somebody")
+    if (found.subject_type, found.subject_value) != (identity["subject_type"], identity["subject_value"]):
+        raise Problem(
+            "other_certificate",
+            f"W profilu {identity['label']} jest certyfikat kogoś innego, niż mówi baza danych – niczego nie podpisano.",
+        )
+    if found.personal_to and identity["operator_id"] is None and identity["client_id"] is None:
         raise Problem("someone_elses", LENT)
 
 

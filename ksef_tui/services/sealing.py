@@ -88,9 +88,16 @@ def check_keys(office: Office, keys: Sequence[Secret]) -> None:
 
 
 def keys_in_force(office: Office) -> list[Secret]:
-    """The key that the database names, alone: another one was left behind by a change that broke off."""
+    """The key that the database names, alone: another one was left behind by a change that broke off.
+
+    Raises Problem("key_wrong") when it is not kept, so that nobody keeps nothing in its place. The caller holds the
+    lock of the keys.
+    """
     header, keys = sealed.header(office.db.connection), office.keys.load()
-    return [keys[0]] if header == seal.FIRST else [key for key in keys if seal.header_of(key) == header]
+    found = [keys[0]] if header == seal.FIRST else [key for key in keys if seal.header_of(key) == header]
+    if not found:
+        raise seal.wrong_key()
+    return found
 
 
 def drop_left_over(office: Office) -> None:

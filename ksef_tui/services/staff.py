@@ -24,6 +24,7 @@ from ksef_tui.store import authorizations, offices, staff
 from ksef_tui.store.records import audit
 
 MANAGES = frozenset({"Owner", "CredentialsManage"})
+UNKNOWN = "Nie ma pracownika o numerze {person_id} – numery podaje staff list."
 NOT_AUTHORISED = "Najpierw autoryzuj samo biuro (NIP {nip}): uprawnienia pracowników nadaje się z jego konta w KSeF."
 MISSING_RIGHT = (
     "Profil, którym biuro jest zalogowane na własnym koncie, nie ma prawa CredentialsManage (zarządzanie uprawnieniami) "
@@ -231,7 +232,7 @@ def take_back(
 def _known(office: Office, person_id: int) -> sqlite3.Row:
     row = staff.person(office.db, person_id)
     if row is None:
-        raise Problem("unknown_person", f"Nie ma pracownika o numerze {person_id} – numery podaje staff list.")
+        raise Problem("unknown_person", UNKNOWN.format(person_id=person_id))
     return row
 
 

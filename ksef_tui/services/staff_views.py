@@ -137,10 +137,15 @@ def at_client(office: Office, operator: Operator, client_id: int) -> list[StaffR
 
 
 def of_person(office: Office, operator: Operator, person_id: int) -> list[StaffRow]:
-    """What one person may do at each client where anything was given, those where it does not work first."""
+    """What one person may do at each client where anything was given, those where it does not work first.
+
+    Raises Problem for an unknown person.
+    """
     require(operator, Act.STAFF_SEE, None)
     knowledge = _Knowledge(office)
     found = [person for person in staff.people(office.db) if person["id"] == person_id]
+    if not found:
+        raise Problem("unknown_person", asking.UNKNOWN.format(person_id=person_id))
     rows = [knowledge.there(person, nip) for person in found for nip in knowledge.nips(person)]
     shown = [row for row in rows if row.given or row.pending]
     return sorted(shown, key=lambda row: (bool(row.working and row.working.scopes), alphabetical(row.client)))

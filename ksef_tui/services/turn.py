@@ -6,6 +6,7 @@ import sqlite3
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Operator
 from ksef_tui.ksef.api import Access, KsefApi
 from ksef_tui.ksef.http import Order
@@ -13,6 +14,7 @@ from ksef_tui.ksef.operations import Operation
 from ksef_tui.ksef.public_keys import KeyRing
 from ksef_tui.services.calls import CallKeeper, Doing
 from ksef_tui.services.office import Office
+from ksef_tui.store import offices
 
 
 class NoAccess(Exception):
@@ -26,6 +28,22 @@ class Polls:
     session_at: dict[int, float] = field(default_factory=dict)
     upo_urls: dict[int, str] = field(default_factory=dict)
     progress: int = 0  # invoices that KSeF took or numbered: while this grows, failures are no reason to slow down
+
+
+def to_serve(office: Office, client_id: int) -> sqlite3.Row | None:
+    """The client whose turn it is; None for an unknown one. In the office's own account certificates are ordered and
+    rights are given: no client's account may pass for it, whatever the database says (design §1).
+
+    Raises Problem("other_account").
+    """
+    row = offices.client(office.db, client_id)
+    if row is not None and bool(row["office"]) != (row["nip"] == office.nip):
+        raise Problem(
+            "other_account",
+            f"W bazie danych pomylono konto biura (NIP {office.nip}) z kontem klienta {row['name']} (NIP {row['nip']}) – "
+            "niczego nie wysłano.",
+        )
+    return row
 
 
 @dataclass(slots=True)

@@ -39,8 +39,8 @@ from ksef_tui.services import (
 )
 from ksef_tui.services.calls import LEASE_SECONDS, CallKeeper, Doing, LeaseLost, NotNow, doing
 from ksef_tui.services.office import Office
-from ksef_tui.services.turn import NoAccess, Polls, Turn
-from ksef_tui.store import authorizations, invoices, leases, offices, settings, switches
+from ksef_tui.services.turn import NoAccess, Polls, Turn, to_serve
+from ksef_tui.store import authorizations, invoices, leases, settings, switches
 from ksef_tui.store.records import audit
 
 if TYPE_CHECKING:
@@ -299,7 +299,7 @@ async def one_pass(
     Raises LeaseLost, NoAccess, KsefError, Problem.
     """
     office = worker.office
-    row = offices.client(office.db, client_id)
+    row = to_serve(office, client_id)
     if row is None:
         return None
     lease = leases.take(office.db, f"client:{client_id}", LEASE_SECONDS)

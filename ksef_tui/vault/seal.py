@@ -123,12 +123,12 @@ class OfficeSealer:
 
     def _now(self) -> Sealer:
         header = self._in_force()
-        if header not in self._sealers:
+        while header not in self._sealers:
             self._learn()
-        try:
-            return self._sealers[header]
-        except KeyError:
-            raise wrong_key() from None
+            before, header = header, self._in_force()
+            if header == before and header not in self._sealers:  # not one that was changed while the keys were loaded
+                raise wrong_key()
+        return self._sealers[header]
 
     def _learn(self) -> None:
         keys = self._load()

@@ -71,3 +71,10 @@ def test_sync_for_people_is_a_line_for_each(desk: Desk):
     first, second = desk.done("client", "sync").splitlines()
     assert "Dodano: 1" in first
     assert second.startswith(f"+ {nip}  NIP {nip}  missing")
+
+
+def test_the_office_itself_stays_on_the_lists(desk: Desk):
+    """Without its own account it could neither log in nor order a certificate any more."""
+    at_home(desk)
+    assert "To samo biuro" in desk.refused("client", "archive", desk.house.nip)
+    assert desk.json("auth", "check", desk.house.nip)["status"] == "active"

@@ -122,3 +122,7 @@ def test_only_written_down_until_a_worker_comes(office: Desk):
 def test_an_unknown_person_is_said(office: Desk):
     assert "Nie ma pracownika o numerze 7" in office.refused("staff", "dismiss", "7")
     assert "Nie ma pracownika o numerze 7" in office.refused("staff", "revoke", "7", "--all-clients")
+
+
+def test_an_unknown_person_is_not_shown_as_one_without_rights(desk: Desk):
+    assert "Nie ma pracownika o numerze 99" in desk.refused("staff", "show", "99")

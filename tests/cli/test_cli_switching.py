@@ -37,6 +37,8 @@ def test_who_has_a_token_is_listed_and_all_of_them_change(desk: Desk):
         "415",
     )
     assert [row["nip"] for row in desk.json("auth", "tokens")] == [bare.nip]
+    told = desk.run("auth", "switch", bare.nip, "--identity", "pieczęć").stderr
+    assert told.count("Świerk Próbny") == 1, "a client is named once"
 
 
 def test_whether_the_profile_would_work_is_known_after_a_list_from_ksef(desk: Desk):

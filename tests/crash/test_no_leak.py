@@ -303,9 +303,9 @@ def test_a_crash_of_the_screen_shows_no_secret(
     terminal.type("\x1b[B")
     terminal.type("a")
     terminal.wait_for("token KSeF klienta")
-    terminal.type("\x1b[B" * 3)
+    terminal.type("\x1b[B" * 6)  # to the last
     terminal.type("\r")
-    terminal.wait_for("Nie widać go")
+    terminal.wait_for("Enter dalej")
     terminal.type(TOKEN)
     terminal.type("\r")
     terminal.wait_for("Błąd programu")

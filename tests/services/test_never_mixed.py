@@ -26,7 +26,16 @@ from support.mixing import PAST, Scene, Watching, copy, folder_copy, schema, swa
 import ksef_tui.services
 from ksef_tui.compose import open_office
 from ksef_tui.domain.problems import Problem
-from ksef_tui.services import authorising, exporting, invoice_views, office, switching, syncing
+from ksef_tui.services import (
+    authorising,
+    certifying,
+    exporting,
+    invoice_views,
+    office,
+    staff_orders,
+    switching,
+    syncing,
+)
 from ksef_tui.services.own_work import carry_out, carry_out_switches
 from ksef_tui.services.worker import Worker
 
@@ -325,6 +334,37 @@ async def test_a_change_of_identity_takes_no_other_clients_login(scene: Scene):
     await carry_out_switches(house.office, [client.id for client in scene.certificates], patience=PATIENCE)
     nothing_was_mixed(scene)
     assert [house.auth(client)["identity_id"] for client in scene.certificates] == [other] * 2
+
+
+@pytest.mark.parametrize("how", ["the mark of the office", "the NIP"])
+async def test_no_clients_account_passes_for_the_offices_own(scene: Scene, how: str):
+    """There certificates are ordered, rights are given and lists of grants are read: nothing of it in a client's."""
+    house, client = scene.house, scene.certificates[0]
+    own = house.db.value("SELECT id FROM client WHERE office = 1")
+    await house.authorise(Client(own, house.nip))
+    if how == "the NIP":
+        for nip, client_id in (("0" * 10, own), (house.nip, client.id), (client.nip, own)):
+            house.edit("UPDATE client SET nip = ? WHERE id = ?", nip, client_id)
+    else:
+        house.edit("UPDATE client SET office = id = ? WHERE id IN (?, ?)", client.id, client.id, own)
+    before = len(house.db.rows("SELECT 1 FROM journal"))
+    office, admin = house.office, house.admin
+    for begin in (
+        lambda: syncing.preview(office, admin),
+        lambda: certifying.limits(office, admin),
+        lambda: certifying.finish(office, certifying.order(office, admin, "Biuro", "nowy"), patience=PATIENCE),
+        lambda: staff_orders.carry_out(office, admin, patience=PATIENCE),
+        lambda: checked(scene, client),
+    ):
+        with pytest.raises(Problem) as caught:
+            await begin()
+        assert caught.value.code == "other_account"
+    assert len(house.db.rows("SELECT 1 FROM journal")) == before, "something left for KSeF"
+
+
+async def checked(scene: Scene, client: Client) -> None:
+    authorising.check(scene.house.office, scene.house.admin, client.id)
+    await scene.house.carry_out(client)
 
 
 # Whatever begins a call to KSeF by itself, and the test that mixes its clients up. A step that is given its client's

@@ -19,9 +19,9 @@ from typing import Any
 import pytest
 from support import papers
 from support.client_side import ClientSide
-from support.companies import Paper, new_pesel, person
+from support.companies import Paper, foreigner, new_pesel, person
+from support.houses import BOTH, House
 from support.houses import Client as OfficeClient
-from support.houses import House
 from support.ministry import SEND, SIGNED_LOGIN
 
 import ksef_tui.services
@@ -502,3 +502,45 @@ def test_every_public_function_of_the_services_is_tried_or_known_to_be_harmless(
     assert unknown == []
     named = tried | {f"{module}.{name}" for module, names in HARMLESS.items() for name in names}
     assert named - found == set()
+
+
+# ---- whose certificate it is, the certificate says
+
+
+async def test_a_row_that_calls_her_certificate_the_offices_signs_nothing(scene: Scene):
+    """The subject in the row is the office's, and nobody's own: the certificate under it is still hers."""
+    scene.house.edit(
+        "UPDATE identity SET operator_id = NULL, subject_type = 'Nip', subject_value = ? WHERE id = ?",
+        scene.office.nip, scene.identity,
+    )  # fmt: skip
+    await _refused_for(scene, scene.identity, "other_certificate")
+
+
+async def test_the_offices_profile_with_her_certificate_and_key_in_it_signs_nothing(scene: Scene):
+    office_profile = scene.house.identity("biuro")
+    scene.house.edit(
+        "UPDATE identity SET (certificate, sealed_key, seal_row) = "
+        "(SELECT certificate, sealed_key, seal_row FROM identity WHERE id = ?) WHERE id = ?",
+        scene.identity, office_profile,
+    )  # fmt: skip
+    await _refused_for(scene, office_profile, "other_certificate")
+
+
+async def test_a_certificate_without_pesel_that_the_row_gives_to_everybody_signs_nothing(scene: Scene):
+    """By its fingerprint alone it names a person all the same."""
+    paper = foreigner()
+    identity = identities.add(scene.office, scene.zofia, "bez numeru", paper.certificate, paper.key, None)
+    scene.house.edit("UPDATE identity SET operator_id = NULL WHERE id = ?", identity)
+    await _refused_for(scene, identity, "someone_elses")
+
+
+async def _refused_for(scene: Scene, identity: int, code: str) -> None:
+    """Bogdan starts it for a client: nothing is signed, and the client says why."""
+    before = len(scene.house.ministry.logins())
+    client = scene.house.client(*BOTH)
+    authorising.start_with_identity(scene.office, scene.bogdan, client.id, identity)
+    await scene.house.carry_out(client)
+    row = scene.house.auth(client)
+    assert (row["state"], row["reason_code"]) == ("failed", code)
+    assert row["reason"]
+    assert len(scene.house.ministry.logins()) == before

@@ -64,6 +64,17 @@ def person(pesel: str, *, kind: str = "ec") -> Paper:
     return _paper(name, kind, 365, 1, None)
 
 
+def foreigner() -> Paper:
+    """A self-signed certificate of one person that says neither PESEL nor NIP."""
+    name = {
+        NameOID.COUNTRY_NAME: "CZ",
+        NameOID.GIVEN_NAME: "Jana",
+        NameOID.SURNAME: "Zkušební",
+        NameOID.COMMON_NAME: "Jana Zkušební",
+    }
+    return _paper(name, "ec", 365, 1, None)
+
+
 @cache
 def _rsa() -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(65537, 2048)

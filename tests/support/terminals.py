@@ -13,7 +13,7 @@ import termios
 import time
 from pathlib import Path
 
-PATIENCE = 60.0  # seconds that a person waits for the next letter
+PATIENCE = 15.0  # seconds that a person waits for the next letter
 
 
 class Terminal:

@@ -142,6 +142,45 @@ def test_what_was_read_before_still_opens_and_new_values_take_the_new_key(bureau
     other.close()
 
 
+def test_a_key_that_changes_while_it_is_being_loaded_is_not_a_wrong_one() -> None:
+    keys = [Secret(bytes([n]) * 32) for n in range(4)]
+    force = [seal.header_of(key) for key in keys]
+    now = 0
+
+    def load() -> list[Secret]:
+        nonlocal now
+        now = min(now + 1, 3)  # by the time the file is read, somebody has changed the key again
+        return [keys[now]]
+
+    sealer = seal.OfficeSealer(lambda: force[now], load)
+    assert seal.header_in(sealer.seal(Secret("x"), client="", kind="", row="")) == force[now]
+    with pytest.raises(Problem) as refused:
+        seal.OfficeSealer(lambda: force[0], lambda: [keys[1]])
+    assert refused.value.code == "key_wrong"
+
+
+def test_a_key_file_that_was_swapped_under_a_running_process_is_not_written_over(
+    bureau: Office, tmp_path: Path
+) -> None:
+    filled(bureau)
+    kept = bureau.keys.path.read_bytes()
+    stranger = Secret(bytes(32))
+    bureau.keys.keep([stranger])
+    swapped = bureau.keys.path.read_bytes()
+    for change in (
+        lambda: vaulting.rotate(bureau, admin(bureau)),
+        lambda: vaulting.protect(bureau, admin(bureau), "passphrase", Secret(WORD)),
+        lambda: vaulting.export(bureau, admin(bureau), tmp_path / "klucz", Secret(WORD)),
+    ):
+        with pytest.raises(Problem) as refused:
+            change()
+        assert refused.value.code == "key_wrong"
+        assert bureau.keys.path.read_bytes() == swapped
+    assert not (tmp_path / "klucz").exists()
+    bureau.keys.path.write_bytes(kept)
+    vaulting.rotate(bureau, admin(bureau))
+
+
 def test_who_never_knew_the_old_key_cannot_write_what_it_sealed(bureau: Office) -> None:
     filled(bureau)
     other = open_office(bureau.data_dir)
