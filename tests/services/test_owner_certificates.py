@@ -7,6 +7,8 @@ import json
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from support.companies import new_pesel, person, seal, signed
 from support.houses import BOTH, Client, House
 from support.ministry import SEND, SIGNED_LOGIN
@@ -224,14 +226,21 @@ async def test_a_database_edited_by_hand_opens_nothing(house: House, own_boss: C
     assert refused(lambda: authorising.check(house.office, house.admin, own_boss.id)) == code
 
 
-async def test_a_clients_key_does_not_open_for_another_client_whatever_the_row_says(house: House, own_boss: Client):
-    """The key is sealed for its client: a changed `client_id` and NIP are not enough."""
+@pytest.mark.parametrize(("certificate_too", "code"), [(False, "other_certificate"), (True, "sealed_value_broken")])
+async def test_a_clients_key_does_not_open_for_another_client_whatever_the_row_says(
+    house: House, own_boss: Client, certificate_too: bool, code: str
+):
+    """A changed `client_id` and NIP are not enough, for the certificate names another; with a certificate that names
+    this one neither, for the key is sealed for its client."""
     other = house.client()
     clients.set_self_service(house.office, house.admin, other.id, on=True)
     identity = own_profile(house, own_boss)
     house.edit("UPDATE identity SET client_id = ?, subject_value = ?", other.id, other.nip)
+    if certificate_too:
+        certificate = x509.load_pem_x509_certificate(seal(other.nip).certificate).public_bytes(Encoding.DER)
+        house.edit("UPDATE identity SET certificate = ?", certificate)
     row = await house.authorise(other, identity)
-    assert (row["state"], row["reason_code"]) == ("failed", "sealed_value_broken")
+    assert (row["state"], row["reason_code"]) == ("failed", code)
     assert house.ministry.posts(SIGNED_LOGIN) == 0
 
 
