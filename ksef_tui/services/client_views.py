@@ -308,6 +308,9 @@ def _sentence(office: Office, row: sqlite3.Row, state: AuthState, now: datetime)
         return f"{waits} {row['reason']}" if sent and row["reason_code"] == "unreachable" else waits, wanted
     if state is AuthState.ACTIVE and row["reason_code"]:  # something new failed, what worked before does
         return row["reason"], ""
+    if state is AuthState.ACTIVE and row["office"]:
+        by = f" profilem {row['identity_label']}" if row["method"] == AuthMethod.CERTIFICATE else ""
+        return f"Biuro jest zalogowane u siebie{by}.", ""
     if state is AuthState.ACTIVE:
         note = (
             ""

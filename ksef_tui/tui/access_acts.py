@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ksef_tui.domain.actions import Action
 from ksef_tui.domain.secret import Secret
-from ksef_tui.domain.situations import Situation
+from ksef_tui.domain.situations import Pane, Situation
 from ksef_tui.domain.times import warsaw
 from ksef_tui.services import authorising, client_views, clients
 from ksef_tui.services.views import IdentityRow
@@ -141,6 +141,9 @@ class AccessActs:
 
         fields = [Field("nip", "NIP"), Field("name", "Nazwa")]
         await self._form("Nowy klient", "Klient nadaje potem w KSeF uprawnienia dla NIP biura.", fields, submit)
+        if added:
+            self._screen.show(Pane.CLIENTS)
+            self._screen.clients.seek(added[-1])
 
     async def _form(
         self, title: str, intro: str, fields: Sequence[Field], submit: Callable[[Mapping[str, str]], Awaitable[None]]

@@ -39,6 +39,7 @@ RIGHTS = {
     "EnforcementOperations": "czynności egzekucyjne",
     "VatUeManage": "zarządzanie VAT UE",
     "PefInvoiceWrite": "wystawianie faktur PEF",
+    "CollectiveIdentifierManage": "zarządzanie identyfikatorami zbiorczymi",
 }
 UPO_WORDS = {
     UpoState.NONE: "jeszcze nie pobrane",
@@ -158,7 +159,7 @@ def authorization(
     if height > 9:
         blocks.append(_more(view, inner))
     keys = _mending_keys(view, situation)
-    if sum(len(block) for block in blocks) + bool(keys) > height and len(blocks) > 2:
+    if sum(len(block) for block in blocks) + bool(keys) > height and len(blocks) > 1 and said:
         del blocks[0]  # what is wrong and what is needed says more than who signs
     lines: list[Line] = []
     spare = height - sum(len(block) for block in blocks) - (1 if keys else 0)
@@ -170,7 +171,8 @@ def authorization(
     if keys:
         if len(lines) >= height > 1:
             lines = lines[: height - 1]
-            lines[-1] = (*cut(lines[-1], width - 2), (" …", "dim"))
+            more: Line = ((" … ", "dim"),) if situation.pane is Pane.AUTHORIZATION else ((" … ", "dim"), ("3", "key"))
+            lines[-1] = (*cut(lines[-1], width - 4), *more)  # the pane alone has room for all of it
         lines.append(cut(keys, width))
     return lines
 

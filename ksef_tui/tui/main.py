@@ -220,6 +220,7 @@ class MainScreen(Screen[None]):
         self._header.request()
         self.queue.list.redraw()
         self.clients.list.changed()
+        self.authorization.reload()
         self._at_next_minute()
 
     # Where the person is ------------------------------------------------------------------------------------------

@@ -160,6 +160,7 @@ class ClientsPane(FilteredPane):
         self.run_line: Callable[[int], Line] = lambda room: ()
         self._counting: set[int] = set()
         self._begun: array[int] | None = None
+        self._sought: int | None = None  # gets the cursor when it is in the list
         self.counts = ClientCounts(0, 0)
         self.list: WindowList[ClientRow] = WindowList(self._read, self._paint, present.client_lit, id="client-list")
         self._loader: Loader[array[int]] = Loader(desk, self._job, self._show, self.run_worker, self.fail)
@@ -195,6 +196,12 @@ class ClientsPane(FilteredPane):
         self.among, self.among_words = among, words
         self.other_list()
 
+    def seek(self, client_id: int) -> None:
+        """Go to a client that the list does not know yet, whatever the list was narrowed to."""
+        self.end_filter(clear=True)
+        self.mine, self.among, self._sought = False, None, client_id
+        self.other_list()
+
     def targets(self) -> list[int]:
         """The marked clients in the order of the list, else the one under the cursor."""
         if self.list.marks:
@@ -228,6 +235,8 @@ class ClientsPane(FilteredPane):
             self.list.say_when_empty(self._when_empty())
         self.list.set_ids(ids, from_top=self._other)
         self._other = False
+        if self._sought is not None and self.list.go_to(self._sought):
+            self._sought = None
         self._draw_title()
         self.post_message(self.Loaded())
         self.call_after_refresh(self._counter.request)
@@ -278,7 +287,7 @@ class QueuePane(FilteredPane):
         self.client_name = ""
         self.state: InvoiceState | None = None
         self.counts: dict[InvoiceState, int] = {}
-        self.list: WindowList[QueueRow] = WindowList(self._read, self._paint, self._lit, id="queue-list")
+        self.list: WindowList[QueueRow] = WindowList(self._read, self._paint, self._lit, follows=True, id="queue-list")
         self.marked_states: Counter[InvoiceState] = Counter()
         self._newest = 0
         self._counting: set[int] = set()

@@ -176,6 +176,7 @@ class ProfileActs:
         question = Ask("Usunięcie profilu", lambda width: describe.plain([text], width), yes="Tak, usuń z programu")
         if await self._app.push_screen_wait(question):
             await desk.act(lambda: identities.remove(desk.office, desk.operator, one.label))
+            self._screen.authorization.reload()
             self._app.say("Profil usunięty.")
 
     # New ones -----------------------------------------------------------------------------------------------------
@@ -270,6 +271,7 @@ class ProfileActs:
         )
         if await self._app.push_screen_wait(question):
             await desk.act(lambda: identities.add(desk.office, desk.operator, label, document, key_bytes, password))
+            self._screen.authorization.reload()  # a profile is no client: nothing else tells the flow of it
             self._app.say("Profil dodany. Teraz a łączy klientów.")
 
     async def _form(self, title: str, intro: Sequence[str], fields: Sequence[Field], submit: Submit) -> bool:

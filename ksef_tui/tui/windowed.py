@@ -48,6 +48,7 @@ class WindowList(Toned, ScrollView, Generic[Row], can_focus=True):
     """Rows of one kind, of which `read` fetches some and `paint` draws one (row, width, marked).
 
     The cursor lights the first `lit` cells of its row: what lies behind them keeps its colours, and need not be sent.
+    With `follows` a cursor on the first row stays on whatever comes first while nobody works in the list.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -91,12 +92,14 @@ class WindowList(Toned, ScrollView, Generic[Row], can_focus=True):
         paint: Callable[[Row, int, bool], Line],
         lit: Callable[[int], int] = lambda width: width,
         *,
+        follows: bool = False,
         id: str | None = None,
     ) -> None:
         super().__init__(id=id)
         self._read = read
         self._paint = paint
         self._lit = lit
+        self._follows = follows
         self.ids = array("q")
         self.cursor = 0
         self.marks: set[int] = set()
@@ -159,7 +162,7 @@ class WindowList(Toned, ScrollView, Generic[Row], can_focus=True):
         old_cursor, old_top, had = self.cursor, self.scroll_offset.y, len(self.ids)
         before = {index: self.ids[index] for index in self.window}
         current = self.current_id
-        following = from_top or (old_cursor == 0 and not self.has_focus)
+        following = from_top or (self._follows and old_cursor == 0 and not self.has_focus)
         yield None if following else current
         ids = self.ids
         if following or current is None:

@@ -11,12 +11,13 @@ import traceback
 from collections.abc import Callable
 from time import perf_counter
 
-from tests.bench import documents, live, many, plan, screen, sending
+from tests.bench import documents, first, live, many, plan, screen, sending
 from tests.bench.plan import Scale
 from tests.bench.table import Figure, machine, table
 
 GROUPS: dict[str, Callable[[Scale], list[Figure]]] = {
     "start": screen.start,
+    "first": first.first,
     "documents": documents.documents,
     "requests": sending.requests,
     "throughput": sending.throughput,

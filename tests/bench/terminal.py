@@ -12,7 +12,7 @@ import subprocess
 import sys
 import termios
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 
@@ -26,17 +26,23 @@ _SEQUENCES = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]P][^\x07\x1b]*(?:\x07|
 class Terminal:
     """A Python module started on a terminal of 80×24 cells, TERM=xterm-256color."""
 
-    def __init__(self, module: str, *arguments: str, size: tuple[int, int] = (80, 24)) -> None:
+    def __init__(
+        self,
+        module: str,
+        *arguments: str,
+        size: tuple[int, int] = (80, 24),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
-        environment = {k: v for k, v in os.environ.items() if k not in ("COLORTERM", "NO_COLOR", "COLUMNS", "LINES")}
-        environment["TERM"] = "xterm-256color"
+        around = {k: v for k, v in os.environ.items() if k not in ("COLORTERM", "NO_COLOR", "COLUMNS", "LINES")}
+        around |= {"TERM": "xterm-256color", **(environment or {})}
         self._chunks: list[tuple[float, bytes]] = []
         self._news = threading.Condition()
         self.started = perf_counter()
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
-            stdin=slave, stdout=slave, stderr=slave, cwd=ROOT, env=environment, start_new_session=True,
+            stdin=slave, stdout=slave, stderr=slave, cwd=ROOT, env=around, start_new_session=True,
             preexec_fn=_take_terminal,
         )  # fmt: skip
         os.close(slave)
@@ -60,17 +66,18 @@ class Terminal:
             if not data:
                 return
 
-    def text(self) -> str:
-        """All that was written, without control sequences."""
-        return _SEQUENCES.sub(b"", b"".join(data for _, data in self._chunks)).decode("utf-8", "replace")
+    def text(self, after: float = 0.0) -> str:
+        """All that was written after a moment, without control sequences."""
+        written = b"".join(data for at, data in self._chunks if at >= after)
+        return _SEQUENCES.sub(b"", written).decode("utf-8", "replace")
 
     def since(self, moment: float) -> list[tuple[float, bytes]]:
         """What came after a moment, with the time of each piece."""
         with self._news:
             return [(at, data) for at, data in self._chunks if at >= moment]
 
-    def until(self, text: str) -> float:
-        """When the text was on its way to the terminal. RuntimeError when it does not come."""
+    def until(self, text: str, after: float = 0.0) -> float:
+        """When the text was on its way to the terminal, if not before `after`. RuntimeError when it does not come."""
         deadline = perf_counter() + PATIENCE
         with self._news:
             seen = 0
@@ -78,7 +85,7 @@ class Terminal:
                 if len(self._chunks) > seen:
                     seen = len(self._chunks)
                     at, last = self._chunks[-1]
-                    if text in self.text():
+                    if text in self.text(after):
                         return at
                     if not last:
                         raise RuntimeError(f"the program ended before {text!r}: {self.text()[-500:]!r}")

@@ -141,6 +141,11 @@ async def test_from_the_empty_office_to_a_client_by_the_keys_it_names(
         await expect(pilot, lambda: "Certyfikat jest: KSeF biura" in seen(app))
         await pilot.press("enter")
         await expect(pilot, lambda: house.auth(own(house))["method"] == "certificate")
+        await pilot.press("3")
+        await expect(pilot, lambda: "Biuro jest zalogowane u siebie profilem KSeF biura." in seen(app))
+        assert "identyfikatorami" in seen(app)
+        assert "CollectiveIdentifierManage" not in seen(app)
+        await pilot.press("1")
         app.main.clients.list.go_to(client.id)
         await expect(pilot, lambda: app.main.authorization.client_id == client.id)
         await pilot.press("a", "enter")
@@ -169,6 +174,7 @@ async def test_what_is_in_the_files_is_shown_before_it_is_kept(house: House, scr
             await expect(pilot, lambda: app.screen is app.main)
             if keep:
                 await expect(pilot, lambda: bool(offices.identity_by_label(house.db, "pieczęć")))
+                await expect(pilot, lambda: "ma profil, ale nie jest zalogowane u siebie" in seen(app))
             else:
                 assert offices.identities(house.db) == []
 

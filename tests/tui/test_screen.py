@@ -13,7 +13,7 @@ from tui_helpers import NARROW, WIDE, Desk, Program, asked, expect, on_client, r
 
 from ksef_tui.domain.invoices import InvoiceState
 from ksef_tui.services import approving
-from ksef_tui.services.office import Office
+from ksef_tui.services.office import Office, database_path
 from ksef_tui.store.database import open_database
 from ksef_tui.tui.app import KsefTui
 from ksef_tui.tui.dialogs.ask import Ask
@@ -335,6 +335,54 @@ async def test_a_wrong_nip_is_told_and_nothing_typed_is_lost(desk: Desk, program
         await expect(pilot, lambda: app.screen is app.main)
         await expect(pilot, lambda: "Bajka" in text_of(app))
         assert desk[0].db.value("SELECT name FROM client WHERE nip = ?", (tui_office.nip(3),)) == "Bajka"
+
+
+async def test_a_new_client_gets_the_cursor_whatever_the_list_was_narrowed_to(
+    desk: Desk, ids: dict[str, int], program: Program
+) -> None:
+    app = program()
+    async with app.run_test(size=NARROW) as pilot:
+        await ready(app, pilot)
+        await pilot.press("m", "slash", *"instal", "enter", "n")
+        await asked(app, pilot, Form)
+        await pilot.press(*tui_office.nip(40), "enter", *"Bajka", "enter")
+        await expect(pilot, lambda: "NIP " + tui_office.nip(40) in text_of(app))
+        assert app.main.clients.list.current.name == "Bajka"
+        assert len(app.main.clients.list.ids) == 13
+
+
+async def test_the_client_of_another_pane_stays_when_its_change_moves_it_in_the_list(
+    desk: Desk, ids: dict[str, int], program: Program
+) -> None:
+    app = program()
+    async with app.run_test(size=NARROW) as pilot:
+        await ready(app, pilot)
+        assert app.main.clients.list.cursor == 0
+        assert app.main.clients.list.current_id == ids["gamma"]
+        await pilot.press("3")
+        other = open_database(database_path(desk[0].data_dir))
+        with other.write() as connection:
+            connection.execute("UPDATE authorization SET state = 'ended' WHERE client_id = ?", (ids["gamma"],))
+        other.close()
+        await expect(pilot, lambda: app.main.clients.list.ids[0] != ids["gamma"])
+        await pilot.pause()
+        assert app.main.clients.list.current_id == ids["gamma"]
+        assert app.main.authorization.client_id == ids["gamma"]
+
+
+async def test_what_does_not_fit_below_the_list_names_the_key_that_shows_it(
+    desk: Desk, ids: dict[str, int], program: Program
+) -> None:
+    one = tui_office.add_client(
+        desk[0], 41, "Przedsiębiorstwo Produkcyjno-Handlowo-Usługowe Jesion i Synowie sp. z o.o."
+    )
+    app = program()
+    async with app.run_test(size=NARROW) as pilot:
+        await on_client(app, pilot, one)
+        await expect(pilot, lambda: " … 3" in text_of(app))
+        await pilot.press("3")
+        await expect(pilot, lambda: "pismo do niego: l" in " ".join(text_of(app).split()))
+        assert " … " not in text_of(app)
 
 
 async def test_import_of_a_folder_shows_what_became_of_each_file(

@@ -40,7 +40,7 @@ class Toned(Screen[None]):
 class ListApp(App[None]):
     CSS_PATH = "../../ksef_tui/tui/styles/base.tcss"
 
-    def __init__(self, ids: array[int]) -> None:
+    def __init__(self, ids: array[int], *, follows: bool = False) -> None:
         super().__init__()
         from ksef_tui.tui.theme import NIGHT
 
@@ -50,7 +50,7 @@ class ListApp(App[None]):
         self.first = ids
         self.moved: list[int | None] = []
         self.painted: list[int] = []
-        self.list: WindowList[Row] = WindowList(self.source.read, self.paint)
+        self.list: WindowList[Row] = WindowList(self.source.read, self.paint, follows=follows)
 
     def paint(self, row: Row, width: int, marked: bool) -> Line:
         self.painted.append(row.id)
@@ -104,6 +104,14 @@ async def test_the_cursor_stays_on_its_row_when_others_come_and_go() -> None:
         assert app.list.current_id is None
 
 
+async def test_a_cursor_on_the_first_row_stays_on_it_while_the_person_is_elsewhere() -> None:
+    app = ListApp(ids(1, 2, 3))
+    async with app.run_test(size=(40, 10)):
+        app.set_focus(None)
+        app.list.set_ids(ids(2, 3, 1))
+        assert app.list.current_id == 1
+
+
 async def test_what_comes_stands_in_front_and_the_cursor_the_page_and_a_begun_range_stay() -> None:
     app = ListApp(ids(*range(30, 0, -1)))
     async with app.run_test(size=(40, 10)) as pilot:
@@ -135,7 +143,7 @@ async def test_a_step_that_scrolls_paints_only_the_row_that_comes_into_sight() -
 
 
 async def test_a_list_that_is_not_worked_in_shows_the_newest() -> None:
-    app = ListApp(ids(2, 1))
+    app = ListApp(ids(2, 1), follows=True)
     async with app.run_test(size=(40, 10)) as pilot:
         app.set_focus(None)
         await pilot.pause()

@@ -15,9 +15,10 @@ from ksef_tui.domain.text import fold
 from ksef_tui.tui.dialogs.base import Dialog, Text
 from ksef_tui.tui.dialogs.choices import Choice, Choices
 from ksef_tui.tui.entries import Entry
-from ksef_tui.tui.present import Line
+from ksef_tui.tui.present import Line, wrap
 
 Find = Callable[[str], Awaitable[Sequence[Choice]]]
+MOST_CELLS = 70  # of a sentence, in the widest menu
 PAUSE = 0.12  # seconds without a key before a search begins
 
 
@@ -33,14 +34,22 @@ class Pick(Dialog["str | None"]):
 
     def content(self) -> Sequence[Widget]:
         choices = Choices(self._choices)
-        choices.styles.height = max(1, min(len(self._choices), self.app.size.height - 9 - len(self._intro)))
-        intro = (Text([*self._intro, ()]),) if self._intro else ()
+        said = [piece for line in self._intro for piece in self._wrapped(line)]
+        choices.styles.height = max(1, min(len(self._choices), self.app.size.height - 9 - len(said)))
+        intro = (Text([*said, ()]),) if said else ()
         return (*intro, choices, Text([(), (("Enter wybiera · Esc wraca", "dim"),)], id="note"))
+
+    def _wrapped(self, line: Line) -> list[Line]:
+        """A sentence in as many lines as it takes; a line of several columns as it is."""
+        if len(line) != 1:
+            return [line]
+        [(text, tone)] = line
+        return [((piece, tone),) for piece in wrap(text, max(20, min(MOST_CELLS, self.app.size.width - 10)))]
 
     @on(Choices.Chosen)
     def _chosen(self, event: Choices.Chosen) -> None:
         if event.choice.why_not is not None:
-            self.query_one("#note", Text).say([(), ((event.choice.why_not, "wait"),)])
+            self.query_one("#note", Text).say([(), *self._wrapped(((event.choice.why_not, "wait"),))])
         else:
             self.dismiss(event.choice.id)
 
