@@ -87,7 +87,7 @@ def complaint(context: Context, begun: Sequence[Begun], client_ids: Sequence[int
     mine, office, operator = set(client_ids), context.office, context.operator
     asked = [one for run in begun for one in bulk.members(office, operator, run.run_id) if one.client_id in mine]
     found = [one for one in asked if one.attention]
-    said = [one.reason if one.name in one.reason else f"{one.name}: {one.reason or one.outcome}" for one in found[:3]]
+    said = [one.reason if one.name in one.reason else f"{one.name}: {one.reason}" for one in found[:3]]
     if len(found) > 3:
         said.append(f"… i jeszcze {len(found) - 3}.")
     if left := [one for one in asked if one.state == "stopped"]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ksef_tui.domain.authorizations import AuthState
+from ksef_tui.domain.authorizations import AUTH_BADGES, AuthState
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Act, Operator, Role, require
 from ksef_tui.domain.text import count_of
@@ -264,7 +264,7 @@ def members(office: Office, operator: Operator, run_id: int, *, attention: bool 
             row["nip"],
             row["state"],
             row["outcome"],
-            row["reason"],
+            row["reason"] or (AUTH_BADGES[AuthState(row["outcome"])].label if row["outcome"] else ""),
             bool(row["attention"]),
         )
         for row in bulk.members(office.db, run_id, attention=attention)

@@ -11,8 +11,10 @@ from ksef_tui.domain.times import to_text
 from ksef_tui.store.database import Database
 
 # A client of a run that a person should look at: refused, or ended without a working authorisation, or with a remark.
+# A service that has ended and whose rights are gone is as it should be.
 ATTENTION = (
-    "(b.state = 'refused' OR (b.state = 'done' AND (b.outcome NOT IN ('active', 'expiring') OR b.reason_code <> '')))"
+    "(b.state = 'refused' OR (b.state = 'done' "
+    "AND (b.outcome NOT IN ('active', 'expiring', 'ended') OR b.reason_code <> '')))"
 )
 
 

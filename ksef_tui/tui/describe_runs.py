@@ -83,7 +83,7 @@ def _bar(look: Look, stands: Progress, width: int) -> Line:
 
 
 def _needs(one: Member, width: int) -> list[Line]:
-    name, reason = clean(one.name), clean(one.reason) or one.outcome
+    name, reason = clean(one.name), clean(one.reason)
     reason = reason.removeprefix(f"{name}: ")
     first, *more = wrap(reason, max(20, width - NAME - 3))
     lines: list[Line] = [((f" {fit(name, NAME)}  ", "text"), (first, "dim"))]

@@ -12,7 +12,7 @@ from support.ministry import SEND, SIGNED_LOGIN
 
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Role
-from ksef_tui.services import authorising, bulk, bulk_work
+from ksef_tui.services import authorising, bulk, bulk_work, ending
 from ksef_tui.services.calls import CallKeeper
 from ksef_tui.services.worker import Worker
 from ksef_tui.store import offices
@@ -37,6 +37,17 @@ async def see_through(house: House, run_id: int) -> bulk.Progress:
     async with asyncio.timeout(60):
         await bulk_work.see_through(house.office, house.admin, [run_id])
     return stands(house, run_id)
+
+
+async def test_a_service_that_has_ended_with_its_rights_taken_back_needs_nobody(house: House):
+    client = await house.ready_client()
+    ending.end(house.office, house.admin, client.id)
+    await house.work()
+    house.ministry.take_back(client.nip, house.nip)
+    begun = bulk.begin(house.office, house.admin, "check", [client.id])
+    done = await see_through(house, begun.run_id)
+    assert (done.outcomes, done.attention) == ({"ended": 1}, 0)
+    assert member(house, begun.run_id, client).reason == "obsługa zakończona"
 
 
 async def ready(house: House, count: int) -> list[Client]:
