@@ -15,7 +15,7 @@ from ksef_tui.domain.times import to_text, warsaw
 from ksef_tui.services import identity_rules
 from ksef_tui.services.office import Office, checked_name
 from ksef_tui.store import offices
-from ksef_tui.store.records import audit
+from ksef_tui.store.records import KEPT, audit
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ def keep(
     sealed = office.sealer.seal(key, client=whose_nip, kind="private_key", row=seal_row)
     kept = office.sealer.open(sealed, client=whose_nip, kind="private_key", row=seal_row)
     try:
-        return offices.insert_identity(
+        identity_id = offices.insert_identity(
             connection,
             now,
             {
@@ -166,6 +166,8 @@ def keep(
         )
     except sqlite3.IntegrityError:
         raise Problem("label_taken", f"Profil o nazwie {label} już jest.") from None
+    audit(connection, now, None, KEPT, fingerprint=found.fingerprint, owner=operator_id)
+    return identity_id
 
 
 def _client(office: Office, client_id: int) -> sqlite3.Row:

@@ -15,7 +15,7 @@ from ksef_tui.services.turn import Turn
 from ksef_tui.services.wire import left_behind
 from ksef_tui.store import authorizations, invoices, offices, switches
 from ksef_tui.store.database import Database
-from ksef_tui.store.records import audit
+from ksef_tui.store.records import audit, recorded_owner
 
 NOBODY = 0  # no operator has this id
 LENT = "To certyfikat innej osoby – podpisywać może nim tylko ona."
@@ -39,12 +39,15 @@ def refuse_to_lend(turn: Turn, row: sqlite3.Row) -> None:
 
 def refuse_signature(turn: Turn, identity: sqlite3.Row) -> None:
     """The last question before a signature, whoever calls: a person's certificate signs only in a turn that this person
-    asked for, or for what was found to be theirs. Whose it is the certificate says, not the row beside it.
+    asked for, or for what was found to be theirs. Whose it is the certificate says, and the record of its coming into
+    use, not the row beside it.
 
     Raises Problem: someone_elses, other_certificate.
     """
     _refuse_another_certificate(identity)
     owner = identity["operator_id"]
+    if owner != recorded_owner(turn.office.db, identity["fingerprint"], owner):
+        raise Problem("someone_elses", LENT)
     asked_by = turn.operator.id if turn.operator is not None else turn.signs_for
     if owner is not None and owner != asked_by:
         raise Problem("someone_elses", LENT)

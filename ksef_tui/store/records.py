@@ -13,6 +13,7 @@ from ksef_tui.domain.times import to_text
 from ksef_tui.store.database import Database
 
 ODD_ANSWER_CHARACTERS = 8192
+KEPT = "identity.kept"  # a certificate came into use: whose it is for good
 
 
 def audit(
@@ -38,6 +39,16 @@ def audit(
             json.dumps(detail, ensure_ascii=False, default=str),
         ),
     )
+
+
+def recorded_owner(db: Database, fingerprint: str, otherwise: int | None) -> int | None:
+    """Whose personal certificate it was when it came into use; `otherwise` for one older than this record."""
+    row = db.row(
+        "SELECT json_extract(detail, '$.owner') AS owner FROM audit WHERE act = ? "
+        "AND json_extract(detail, '$.fingerprint') = ? ORDER BY id DESC LIMIT 1",
+        (KEPT, fingerprint),
+    )
+    return otherwise if row is None else row["owner"]
 
 
 def call_started(

@@ -534,6 +534,12 @@ async def test_a_certificate_without_pesel_that_the_row_gives_to_everybody_signs
     await _refused_for(scene, identity, "someone_elses")
 
 
+async def test_a_row_that_makes_her_certificate_his_signs_nothing(scene: Scene):
+    """Whose it became when it was added stands in the record."""
+    scene.house.edit("UPDATE identity SET operator_id = ? WHERE id = ?", scene.bogdan.id, scene.identity)
+    await _refused_for(scene, scene.identity, "someone_elses")
+
+
 async def _refused_for(scene: Scene, identity: int, code: str) -> None:
     """Bogdan starts it for a client: nothing is signed, and the client says why."""
     before = len(scene.house.ministry.logins())
