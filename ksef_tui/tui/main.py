@@ -293,7 +293,10 @@ class MainScreen(Screen[None]):
     def toggle_mine(self) -> None:
         """Only the operator's clients, or all."""
         self.clients.mine = not self.clients.mine
-        self.clients.other_list()
+        if self.clients.mine:
+            self.clients.other_list()
+        else:
+            self.clients.reload()
 
     def marked_list(self) -> WindowList[ClientRow] | WindowList[QueueRow]:
         """The list that marks belong to now."""

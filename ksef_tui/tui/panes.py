@@ -133,12 +133,16 @@ class FilteredPane(Pane):
 
     def _apply(self) -> None:
         text = self.query_one(Input).value.strip()
-        if text != self.text:
-            self.text = text
+        if text == self.text:
+            return
+        self.text = text
+        if text:
             self.other_list()
+        else:
+            self.reload()  # everything again: the cursor stays on what was found
 
     def other_list(self) -> None:
-        """The filter changed: show from the top what it lets through."""
+        """The list was narrowed: show from the top what is let through."""
         self._other = True
         self.reload()
 
@@ -194,7 +198,10 @@ class ClientsPane(FilteredPane):
     def only(self, among: frozenset[int] | None, words: str = "") -> None:
         """Only these clients; None: all."""
         self.among, self.among_words = among, words
-        self.other_list()
+        if among is not None:
+            self.other_list()
+        else:
+            self.reload()
 
     def seek(self, client_id: int) -> None:
         """Go to a client that the list does not know yet, whatever the list was narrowed to."""

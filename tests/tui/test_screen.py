@@ -279,8 +279,10 @@ async def test_filter_as_one_types_and_escape_takes_it_off(ids: dict[str, int], 
         await expect(pilot, lambda: "Klienci 2 z 12" in text_of(app))
         await pilot.press("enter", "down")
         assert app.main.clients.list.has_focus
+        found = app.main.clients.list.current_id
         await pilot.press("escape")
         await expect(pilot, lambda: "Klienci 12" in text_of(app))
+        assert app.main.clients.list.current_id == found, "what was looked for stays under the cursor"
 
 
 async def test_only_invoices_in_one_state(ids: dict[str, int], program: Program) -> None:
