@@ -8,6 +8,7 @@ from typing import Any
 
 from ksef_tui.domain.authorizations import AuthState, may_become
 from ksef_tui.domain.times import to_text
+from ksef_tui.store.columns import assignments
 from ksef_tui.store.database import Database
 
 _COLUMNS = frozenset(
@@ -78,12 +79,9 @@ def _update(
     values: dict[str, Any],
     new: AuthState,
 ) -> bool:
-    unknown = values.keys() - _COLUMNS
-    if unknown:
-        raise ValueError(f"no such column: {unknown}")
-    assignments = "".join(f", {name} = ?" for name in values)
+    columns = assignments(values, _COLUMNS, "state", "changed_at")
     cursor = connection.execute(
-        f"UPDATE authorization SET state = ?, changed_at = ?{assignments} WHERE client_id = ? AND {where}",
+        f"UPDATE authorization SET {columns} WHERE client_id = ? AND {where}",
         (new, to_text(now), *values.values(), client_id, *where_args),
     )
     return cursor.rowcount == 1

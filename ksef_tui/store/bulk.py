@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from ksef_tui.domain.times import to_text
+from ksef_tui.store.columns import assignments
 from ksef_tui.store.database import Database
 
 # A client of a run that a person should look at: refused, or ended without a working authorisation, or with a remark.
@@ -99,12 +100,9 @@ def waiting(db: Database, run_id: int, limit: int) -> list[sqlite3.Row]:
 
 def move(connection: sqlite3.Connection, run_id: int, client_id: int, old: str, new: str, **values: Any) -> bool:
     """Take a client of a run from `old` to `new`; False when it is not in `old` any more."""
-    names = ("attempts", "asked_at", "ended_at", "outcome", "reason_code", "reason")
-    if not values.keys() <= set(names):
-        raise ValueError(f"no such column: {values.keys() - set(names)}")
-    assignments = "".join(f", {name} = ?" for name in values)
+    columns = assignments(values, ("attempts", "asked_at", "ended_at", "outcome", "reason_code", "reason"), "state")
     cursor = connection.execute(
-        f"UPDATE bulk_client SET state = ?{assignments} WHERE run_id = ? AND client_id = ? AND state = ?",
+        f"UPDATE bulk_client SET {columns} WHERE run_id = ? AND client_id = ? AND state = ?",
         (new, *values.values(), run_id, client_id, old),
     )
     return cursor.rowcount == 1
@@ -121,11 +119,8 @@ def end_waiting(connection: sqlite3.Connection, now: datetime, run_id: int, new:
 
 def note(connection: sqlite3.Connection, run_id: int, **values: Any) -> None:
     """Change what is known of a run: ended_at, stopped_by, silent_since, next_probe."""
-    names = ("ended_at", "stopped_by", "silent_since", "next_probe")
-    if not values.keys() <= set(names):
-        raise ValueError(f"no such column: {values.keys() - set(names)}")
-    assignments = ", ".join(f"{name} = ?" for name in values)
-    connection.execute(f"UPDATE bulk_run SET {assignments} WHERE id = ?", (*values.values(), run_id))
+    columns = assignments(values, ("ended_at", "stopped_by", "silent_since", "next_probe"))
+    connection.execute(f"UPDATE bulk_run SET {columns} WHERE id = ?", (*values.values(), run_id))
 
 
 def is_over(db: Database, run_id: int) -> bool:

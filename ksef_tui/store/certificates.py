@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from ksef_tui.domain.times import to_text
+from ksef_tui.store.columns import assignments
 from ksef_tui.store.database import Database
 
 LIVE = ("asked", "ready", "sending", "waiting", "issued")  # an order that is not at its end
@@ -40,12 +41,9 @@ def get(db: Database, enrolment_id: int) -> sqlite3.Row:
 
 def move(connection: sqlite3.Connection, now: datetime, enrolment_id: int, old: str, new: str, **values: Any) -> bool:
     """Take an order from `old` to `new`; False when it is not in `old` any more."""
-    unknown = values.keys() - _COLUMNS
-    if unknown:
-        raise ValueError(f"no such column: {unknown}")
-    assignments = "".join(f", {name} = ?" for name in values)
+    columns = assignments(values, _COLUMNS, "state", "changed_at")
     cursor = connection.execute(
-        f"UPDATE enrolment SET state = ?, changed_at = ?{assignments} WHERE id = ? AND state = ?",
+        f"UPDATE enrolment SET {columns} WHERE id = ? AND state = ?",
         (new, to_text(now), *values.values(), enrolment_id, old),
     )
     return cursor.rowcount == 1

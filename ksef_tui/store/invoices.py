@@ -9,6 +9,7 @@ from typing import Any
 
 from ksef_tui.domain.invoices import OCCUPIES_NUMBER, InvoiceState, may_move
 from ksef_tui.domain.times import to_text
+from ksef_tui.store.columns import assignments
 from ksef_tui.store.database import Database
 
 _COLUMNS = frozenset(
@@ -85,12 +86,9 @@ def _update(
     new: InvoiceState,
     attempt: int | None,
 ) -> bool:
-    unknown = values.keys() - _COLUMNS
-    if unknown:
-        raise ValueError(f"no such column: {unknown}")
-    assignments = "".join(f", {name} = ?" for name in values)
+    columns = assignments(values, _COLUMNS, "state", "changed_at")
     cursor = connection.execute(
-        f"UPDATE invoice SET state = ?, changed_at = ?{assignments} WHERE id = ? AND state = ? AND attempts = ifnull(?, attempts)",
+        f"UPDATE invoice SET {columns} WHERE id = ? AND state = ? AND attempts = ifnull(?, attempts)",
         (new, at, *values.values(), invoice_id, old, attempt),
     )
     return cursor.rowcount == 1

@@ -8,6 +8,7 @@ from typing import Any
 
 from ksef_tui.domain.onboarding import OnboardingStep
 from ksef_tui.domain.times import to_text
+from ksef_tui.store.columns import assignments
 from ksef_tui.store.database import Database
 
 _COLUMNS = frozenset({"step", "step_at", "session", "granting_at", "operation", "reason_code", "reason"})
@@ -29,12 +30,9 @@ def put(connection: sqlite3.Connection, now: datetime, client_id: int, *, identi
 
 def note(connection: sqlite3.Connection, seen: sqlite3.Row, **values: Any) -> bool:
     """Write down how far it came; False when it is not where it was `seen` any more."""
-    unknown = values.keys() - _COLUMNS
-    if unknown:
-        raise ValueError(f"no such column: {unknown}")
-    assignments = ", ".join(f"{name} = ?" for name in values)
+    columns = assignments(values, _COLUMNS)
     cursor = connection.execute(
-        f"UPDATE onboarding SET {assignments} WHERE client_id = ? AND step = ? AND session = ?",
+        f"UPDATE onboarding SET {columns} WHERE client_id = ? AND step = ? AND session = ?",
         (*values.values(), seen["client_id"], seen["step"], seen["session"]),
     )
     return cursor.rowcount == 1
@@ -110,11 +108,8 @@ def session(db: Database, reference: str) -> sqlite3.Row | None:
 
 def note_session(connection: sqlite3.Connection, reference: str, **values: Any) -> None:
     """Write down what became of a login's access token, or when to try next to end it."""
-    unknown = values.keys() - _SESSION_COLUMNS
-    if unknown:
-        raise ValueError(f"no such column: {unknown}")
-    assignments = ", ".join(f"{name} = ?" for name in values)
-    connection.execute(f"UPDATE client_session SET {assignments} WHERE reference = ?", (*values.values(), reference))
+    columns = assignments(values, _SESSION_COLUMNS)
+    connection.execute(f"UPDATE client_session SET {columns} WHERE reference = ?", (*values.values(), reference))
 
 
 def end_session(connection: sqlite3.Connection, now: datetime, client_id: int) -> None:

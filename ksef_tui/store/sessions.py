@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from ksef_tui.domain.times import to_text
+from ksef_tui.store.columns import assignments
 from ksef_tui.store.database import Database
 
 _COLUMNS = frozenset({"reference", "code", "reason", "used_at", "closed_at", "checked_at"})
@@ -24,12 +25,9 @@ def insert(connection: sqlite3.Connection, now: datetime, values: dict[str, Any]
 
 def move(connection: sqlite3.Connection, session_id: int, old: str, new: str, **values: Any) -> bool:
     """Take a session from `old` to `new`; False when it is not in `old` any more."""
-    unknown = values.keys() - _COLUMNS
-    if unknown:
-        raise ValueError(f"no such column: {unknown}")
-    assignments = "".join(f", {name} = ?" for name in values)
+    columns = assignments(values, _COLUMNS, "state")
     cursor = connection.execute(
-        f"UPDATE session SET state = ?{assignments} WHERE id = ? AND state = ?",
+        f"UPDATE session SET {columns} WHERE id = ? AND state = ?",
         (new, *values.values(), session_id, old),
     )
     return cursor.rowcount == 1
@@ -37,11 +35,8 @@ def move(connection: sqlite3.Connection, session_id: int, old: str, new: str, **
 
 def note(connection: sqlite3.Connection, session_id: int, **values: Any) -> None:
     """Write down what KSeF said of a session without leaving its state."""
-    unknown = values.keys() - _COLUMNS
-    if unknown:
-        raise ValueError(f"no such column: {unknown}")
-    assignments = ", ".join(f"{name} = ?" for name in values)
-    connection.execute(f"UPDATE session SET {assignments} WHERE id = ?", (*values.values(), session_id))
+    columns = assignments(values, _COLUMNS)
+    connection.execute(f"UPDATE session SET {columns} WHERE id = ?", (*values.values(), session_id))
 
 
 def get(db: Database, session_id: int) -> sqlite3.Row:

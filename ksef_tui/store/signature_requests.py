@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from ksef_tui.domain.times import to_text
+from ksef_tui.store.columns import assignments
 from ksef_tui.store.database import Database
 
 _COLUMNS = frozenset({"sealed_signed", "submitted_at", "reference", "sealed_operation"})
@@ -29,12 +30,9 @@ def put(
 
 def note(connection: sqlite3.Connection, client_id: int, challenge: str, **values: Any) -> bool:
     """Write down how far the request with this challenge has come; False when another one is in its place."""
-    unknown = values.keys() - _COLUMNS
-    if unknown:
-        raise ValueError(f"no such column: {unknown}")
-    assignments = ", ".join(f"{name} = ?" for name in values)
+    columns = assignments(values, _COLUMNS)
     cursor = connection.execute(
-        f"UPDATE signature_request SET {assignments} WHERE client_id = ? AND challenge = ?",
+        f"UPDATE signature_request SET {columns} WHERE client_id = ? AND challenge = ?",
         (*values.values(), client_id, challenge),
     )
     return cursor.rowcount == 1

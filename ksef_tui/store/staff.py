@@ -10,6 +10,7 @@ from typing import Any
 
 from ksef_tui.domain.staff import ORDER_MOVES, OrderState, Subject
 from ksef_tui.domain.times import to_text
+from ksef_tui.store.columns import assignments
 from ksef_tui.store.database import Database
 
 _COLUMNS = frozenset({"reference", "reason_code", "reason", "sent_at"})
@@ -192,12 +193,9 @@ def _update(
     new: OrderState,
     values: dict[str, Any],
 ) -> bool:
-    unknown = values.keys() - _COLUMNS
-    if unknown:
-        raise ValueError(f"no such column: {unknown}")
-    more = "".join(f", {name} = ?" for name in values)
+    columns = assignments(values, _COLUMNS, "state", "changed_at")
     cursor = connection.execute(
-        f"UPDATE staff_order SET state = ?, changed_at = ?{more} WHERE id = ? AND state = ?",
+        f"UPDATE staff_order SET {columns} WHERE id = ? AND state = ?",
         (new, to_text(now), *values.values(), order_id, old),
     )
     return cursor.rowcount == 1

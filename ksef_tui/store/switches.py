@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from ksef_tui.domain.times import to_text
+from ksef_tui.store.columns import assignments
 from ksef_tui.store.database import Database
 
 _COLUMNS = frozenset({"phase", "attempts", "retry_at", "sealed_replaced"})
@@ -33,12 +34,9 @@ def put(
 
 def note(connection: sqlite3.Connection, client_id: int, identity_id: int, **values: Any) -> bool:
     """Write down how far the change to this identity has come; False when another wish, or none, is in its place."""
-    unknown = values.keys() - _COLUMNS
-    if unknown:
-        raise ValueError(f"no such column: {unknown}")
-    assignments = ", ".join(f"{name} = ?" for name in values)
+    columns = assignments(values, _COLUMNS)
     cursor = connection.execute(
-        f"UPDATE identity_switch SET {assignments} WHERE client_id = ? AND identity_id = ?",
+        f"UPDATE identity_switch SET {columns} WHERE client_id = ? AND identity_id = ?",
         (*values.values(), client_id, identity_id),
     )
     return cursor.rowcount == 1
