@@ -20,7 +20,6 @@ class Due:
     if some of what is due is dated today, else None; `per_minute`: invoices that go out one by one in a minute."""
 
     count: int
-    urgent: int
     single: int
     packages: bool
     until_midnight: float | None
@@ -30,10 +29,9 @@ class Due:
 def way(due: Due, from_count: int) -> Way:
     """The cheaper way that is open. `from_count`: from how many invoices on a package costs fewer calls.
 
-    A person's "now" goes one by one: a package answers for all at once and later. Before midnight a package keeps
-    online what would not all go out one by one on its day (F52).
+    Before midnight a package keeps online what would not all go out one by one on its day (F52).
     """
-    if not due.packages or due.urgent:
+    if not due.packages:
         return Way.INTERACTIVE
     if due.count >= from_count:
         return Way.BATCH

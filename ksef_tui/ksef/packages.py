@@ -107,6 +107,7 @@ class _Parts(io.RawIOBase):
         return True
 
     def write(self, data: object) -> int:
+        """Take the next bytes of the archive, into as many parts as they need."""
         piece = memoryview(data).cast("B")  # type: ignore[arg-type]
         self._whole.update(piece)
         self._size += len(piece)

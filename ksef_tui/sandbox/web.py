@@ -12,7 +12,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from ksef_tui.sandbox import jwt
@@ -173,7 +173,10 @@ def endpoint(sandbox: Sandbox, operation: Endpoint, prefix: str) -> Callable[[Re
     template = f"{operation.method} {prefix}{operation.path}"
 
     async def serve(request: Request) -> Response:
-        body = await request.body()
+        try:
+            body = await request.body()
+        except ClientDisconnect:  # it broke off in the middle: nothing was asked
+            return Response(status_code=400)
         return await through(sandbox, request, body, lambda: _answer(sandbox, operation, template, request, body))
 
     return serve

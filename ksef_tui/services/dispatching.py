@@ -18,9 +18,8 @@ from ksef_tui.services.turn import Turn
 from ksef_tui.store import authorizations, invoices, sessions, settings
 
 UNPACKED = 430  # KSeF could not open the archive: the next one is a ZIP
-AFTER_A_FAILURE = timedelta(
-    hours=1
-)  # after a package that KSeF refused as a whole, its client's invoices go one by one
+# After a package that KSeF refused as a whole its client's invoices go one by one, and those with attachments wait.
+AFTER_A_FAILURE = timedelta(hours=1)
 
 
 async def dispatch(turn: Turn) -> None:
@@ -36,9 +35,9 @@ async def dispatch(turn: Turn) -> None:
     access = await login.access_for(turn)
     if AuthState(authorizations.get(turn.office.db, turn.client_id)["state"]) not in CAN_SEND:
         return
-    attached = [row for row in due if row["attachment"]]
+    attached = [row for row in due if row["attachment"]]  # facts §11: they go only in packages
     others = [row for row in due if not row["attachment"]]
-    if attached and _package_possible(turn):  # facts §11: only in packages
+    if attached and _package_possible(turn):
         await batches.send_package(turn, access, _fitting(attached), _compression(turn))
     elif others and way(_what_is_due(turn, others), settings.get_int(turn.office.db, "batch_from")) is Way.BATCH:
         await batches.send_package(turn, access, _fitting(due), _compression(turn))
@@ -51,9 +50,8 @@ def _what_is_due(turn: Turn, due: Sequence[sqlite3.Row]) -> Due:
     today = any(row["issue_date"] == polish_day(turn.now).isoformat() for row in due)
     return Due(
         count=len(due),
-        urgent=sum(1 for row in due if row["urgent"]),
         single=turn.keeper.left(Order(operations.SEND_INVOICE, context=turn.nip).call()),
-        packages=not _refused_lately(turn) and _package_possible(turn),
+        packages=_package_possible(turn),
         until_midnight=_until_midnight(turn.now) if today else None,
         per_minute=known.per_minute if known.per_minute >= 0 else MOST_INVOICES,
     )
@@ -65,26 +63,24 @@ def _until_midnight(now: datetime) -> float:
 
 
 def _package_possible(turn: Turn) -> bool:
-    """Whether a package may be opened now, and closed after it."""
-    return turn.keeper.left(Order(operations.OPEN_BATCH, context=turn.nip).call()) >= 2
-
-
-def _last_failure(turn: Turn) -> sqlite3.Row | None:
-    """The last package of this client, if KSeF refused it as a whole a short while ago."""
-    row = sessions.last_of_kind(turn.office.db, turn.client_id, "batch")
-    if row is None or row["code"] is None or row["code"] < 400 or row["code"] == 445:
-        return None
-    return row if turn.now - from_text(row["created_at"]) < AFTER_A_FAILURE else None
+    """Whether a package may be opened now and closed after it, and KSeF has not just refused one."""
+    return not _refused_lately(turn) and turn.keeper.left(Order(operations.OPEN_BATCH, context=turn.nip).call()) >= 2
 
 
 def _refused_lately(turn: Turn) -> bool:
-    failed = _last_failure(turn)
-    return failed is not None and not (failed["code"] == UNPACKED and failed["compression"] == "TarGz")
+    """Whether KSeF refused the last package of this client as a whole. One tar.gz that it could not open is no reason:
+    the next is a ZIP."""
+    row = sessions.last_of_kind(turn.office.db, turn.client_id, "batch")
+    if row is None or row["code"] is None or row["code"] < 400 or row["code"] == 445:
+        return False
+    if row["code"] == UNPACKED and row["compression"] == "TarGz":
+        return False
+    return turn.now - from_text(row["created_at"]) < AFTER_A_FAILURE
 
 
 def _compression(turn: Turn) -> Compression:
-    failed = _last_failure(turn)
-    return "Zip" if failed is not None and failed["code"] == UNPACKED else "TarGz"
+    since = turn.now - AFTER_A_FAILURE
+    return "Zip" if sessions.has_ended(turn.office.db, turn.client_id, UNPACKED, "TarGz", since) else "TarGz"
 
 
 def _fitting(rows: Sequence[sqlite3.Row]) -> list[sqlite3.Row]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 
 from ksef_tui.domain.times import to_text
 from ksef_tui.store.database import Database
@@ -63,8 +62,3 @@ def live(db: Database, client_id: int) -> list[sqlite3.Row]:
         "SELECT * FROM session WHERE client_id = ? AND kind = 'batch' AND state NOT IN ('finished', 'lost') ORDER BY id",
         (client_id,),
     )
-
-
-def over(db: Database) -> list[Any]:
-    """The ids of batch sessions that are over: nothing of theirs need stay on the disk."""
-    return [row[0] for row in db.rows("SELECT id FROM session WHERE kind = 'batch' AND state IN ('finished', 'lost')")]

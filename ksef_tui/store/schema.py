@@ -265,7 +265,6 @@ _RECORDS = [
 
 # The package of a batch session and its parts, which lie encrypted in the data directory until the session is over.
 _BATCHES = [
-    "ALTER TABLE invoice ADD COLUMN urgent INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE client ADD COLUMN reconcile_since TEXT",
     """CREATE TABLE batch (
         session_id INTEGER PRIMARY KEY REFERENCES session(id),

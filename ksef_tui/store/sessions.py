@@ -68,3 +68,14 @@ def last_of_kind(db: Database, client_id: int, kind: str) -> sqlite3.Row | None:
         "WHERE s.client_id = ? AND s.kind = ? ORDER BY s.id DESC LIMIT 1",
         (client_id, kind),
     )
+
+
+def has_ended(db: Database, client_id: int, code: int, compression: str, since: datetime) -> bool:
+    """Whether a package of a client, packed this way and opened after `since`, ended with this code."""
+    return bool(
+        db.value(
+            "SELECT 1 FROM session s JOIN batch b ON b.session_id = s.id WHERE s.client_id = ? AND s.code = ? "
+            "AND b.compression = ? AND s.created_at > ? LIMIT 1",
+            (client_id, code, compression, to_text(since)),
+        )
+    )

@@ -99,3 +99,34 @@ async def test_rule_6_f19_a_package_of_duplicates_alone_is_read_invoice_by_invoi
     await house.work()
     assert house.states(ids) == ["accepted"] * 3
     assert len(house.ministry.numbered(client.nip)) == 3
+
+
+async def refused_package(house: House, compression: str) -> Client:
+    """A client whose last package KSeF refused as a whole: its archive could not be opened."""
+    client, _ = await many(house, 3)
+    await house.work()
+    house.edit("UPDATE session SET code = 430")
+    house.edit("UPDATE batch SET compression = ?", compression)
+    return client
+
+
+async def test_after_an_archive_that_ksef_could_not_open_the_next_are_zips(house: House):
+    client = await refused_package(house, "TarGz")
+    for _ in range(2):  # a ZIP that went well does not bring the other form back at once
+        ids = house.approved(client, *(papers.invoice(client.nip) for _ in range(3)))
+        await house.work()
+        assert house.states(ids) == ["accepted"] * 3
+    assert [row[0] for row in house.db.rows("SELECT compression FROM batch ORDER BY session_id")][1:] == ["Zip", "Zip"]
+
+
+async def test_after_a_refused_package_invoices_go_one_by_one_and_attachments_wait_an_hour(house: House):
+    client = await refused_package(house, "Zip")
+    house.ministry.allow_attachments(client.nip)
+    ids = house.approved(client, *(papers.invoice(client.nip) for _ in range(3)))
+    [attached] = house.approved(client, papers.with_attachment(papers.invoice(client.nip)))
+    await house.work_until(lambda: house.states(ids) == ["accepted"] * 3)
+    assert (house.ministry.posts(SEND), house.ministry.posts(OPEN_BATCH)) == (3, 1)
+    assert house.states([attached]) == ["approved"]
+    house.later(hours=2)
+    await house.work()
+    assert house.states([attached]) == ["accepted"] and house.ministry.posts(OPEN_BATCH) == 2
