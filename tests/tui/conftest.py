@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import tui_office
+from support.houses import House
 
 from ksef_tui.domain.roles import Operator
 from ksef_tui.services.office import Office
@@ -45,6 +46,29 @@ def program(desk: tuple[Office, Operator]) -> Iterator[Callable[..., KsefTui]]:
         app = KsefTui(*desk, now=lambda: tui_office.NOW, **options)
         made.append(app)
         return app
+
+    yield make
+    for app in made:
+        app.leave_nothing()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home folder of whoever sits there."""
+    folder = tmp_path / "dom"
+    folder.mkdir()
+    monkeypatch.setenv("HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def screen(house: House) -> Iterator[Callable[..., KsefTui]]:
+    """Makes programs over an office that works with the sandbox, and ends their threads."""
+    made: list[KsefTui] = []
+
+    def make(**options: object) -> KsefTui:
+        made.append(KsefTui(house.office, house.admin, **options))  # type: ignore[arg-type]
+        return made[-1]
 
     yield make
     for app in made:

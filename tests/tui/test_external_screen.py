@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,11 +11,9 @@ from support.companies import seal, signed
 from support.houses import BOTH, Client, House
 from textual.pilot import Pilot
 from textual.widgets import Input
-from tui_helpers import asked, expect, text_of
+from tui_helpers import asked, expect, somebody_sends, text_of
 
-from ksef_tui.compose import open_office
 from ksef_tui.services import authorising, external
-from ksef_tui.services.worker import Worker
 from ksef_tui.tui.app import KsefTui
 from ksef_tui.tui.dialogs.ask import Ask
 from ksef_tui.tui.dialogs.choices import Choices
@@ -29,42 +25,7 @@ SIZES = [(80, 24), (120, 40)]
 Program = Callable[..., KsefTui]
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The home folder of whoever sits there."""
-    folder = tmp_path / "dom"
-    folder.mkdir()
-    monkeypatch.setenv("HOME", str(folder))
-    return folder
-
-
-@pytest.fixture
-def screen(house: House) -> Iterator[Program]:
-    """Makes programs over the office, and ends their threads."""
-    made: list[KsefTui] = []
-
-    def make(**options: object) -> KsefTui:
-        made.append(KsefTui(house.office, house.admin, **options))  # type: ignore[arg-type]
-        return made[-1]
-
-    yield make
-    for app in made:
-        app.leave_nothing()
-
-
-@asynccontextmanager
-async def somebody_sends(house: House) -> AsyncIterator[None]:
-    """A worker, which the screen knows only from the database."""
-    office = open_office(house.folder)
-    office.clock = lambda: house.office.clock()
-    worker = Worker(office)
-    run = asyncio.create_task(worker.run())
-    try:
-        yield
-    finally:
-        worker.stop()
-        await run
-        office.close()
+pytestmark = pytest.mark.usefixtures("home")
 
 
 async def on(app: KsefTui, pilot: Pilot[int], client: Client) -> None:

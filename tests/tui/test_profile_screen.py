@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,11 +11,9 @@ from support.houses import BOTH, Client, House
 from support.ministry import PATIENCE
 from textual.pilot import Pilot
 from textual.widgets import Input
-from tui_helpers import NARROW, asked, expect, text_of
+from tui_helpers import NARROW, asked, expect, somebody_sends, text_of
 
-from ksef_tui.compose import open_office
 from ksef_tui.services import certifying
-from ksef_tui.services.worker import Worker
 from ksef_tui.store import offices
 from ksef_tui.tui.app import KsefTui
 from ksef_tui.tui.dialogs.ask import Ask
@@ -30,41 +26,7 @@ from ksef_tui.tui.dialogs.pick import Pick
 Program = Callable[..., KsefTui]
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The home folder of whoever sits there."""
-    folder = tmp_path / "dom"
-    folder.mkdir()
-    monkeypatch.setenv("HOME", str(folder))
-    return folder
-
-
-@pytest.fixture
-def screen(house: House) -> Iterator[Program]:
-    """Makes programs over the office, and ends their threads."""
-    made: list[KsefTui] = []
-
-    def make(**options: object) -> KsefTui:
-        made.append(KsefTui(house.office, house.admin, **options))  # type: ignore[arg-type]
-        return made[-1]
-
-    yield make
-    for app in made:
-        app.leave_nothing()
-
-
-@asynccontextmanager
-async def somebody_sends(house: House) -> AsyncIterator[None]:
-    """A worker, which the screen knows only from the database."""
-    office = open_office(house.folder)
-    worker = Worker(office)
-    run = asyncio.create_task(worker.run())
-    try:
-        yield
-    finally:
-        worker.stop()
-        await run
-        office.close()
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def own(house: House) -> Client:
