@@ -315,7 +315,7 @@ def test_no_process_leaves_a_core(locked: Bureau):
     limits = Path(f"/proc/{terminal.pid}/limits").read_text()
     [core] = [line.split() for line in limits.splitlines() if line.startswith("Max core file size")]
     assert core[4:6] == ["0", "0"]
-    terminal.type("\x03")
+    terminal.type("\x04")  # the end of input waits to be read; a signal just before the reading would not break it off
     assert terminal.end() == 1
 
 
