@@ -11,7 +11,8 @@ from support.companies import seal, signed
 from support.houses import BOTH, Client, House
 from textual.pilot import Pilot
 from textual.widgets import Input
-from tui_helpers import asked, expect, somebody_sends, text_of
+from tui_helpers import asked, expect, text_of
+from tui_senders import somebody_sends
 
 from ksef_tui.services import authorising, external
 from ksef_tui.tui.app import KsefTui

@@ -11,7 +11,8 @@ from support.houses import BOTH, Client, House
 from support.ministry import PATIENCE
 from textual.pilot import Pilot
 from textual.widgets import Input
-from tui_helpers import NARROW, asked, expect, somebody_sends, text_of
+from tui_helpers import NARROW, asked, expect, text_of
+from tui_senders import somebody_sends
 
 from ksef_tui.services import certifying
 from ksef_tui.store import offices

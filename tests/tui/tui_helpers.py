@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
-from support.houses import House
 from textual.app import App
 from textual.pilot import Pilot
 
-from ksef_tui.compose import open_office
 from ksef_tui.domain.roles import Operator
 from ksef_tui.services.office import Office
-from ksef_tui.services.worker import Worker
 from ksef_tui.tui.app import KsefTui
 
 Program = Callable[..., KsefTui]
@@ -57,18 +53,3 @@ async def on_client(app: KsefTui, pilot: Pilot[int], client_id: int) -> None:
 
 async def asked(app: KsefTui, pilot: Pilot[int], kind: type) -> None:
     await expect(pilot, lambda: isinstance(app.screen, kind))
-
-
-@asynccontextmanager
-async def somebody_sends(house: House) -> AsyncIterator[None]:
-    """A worker, which the screen knows only from the database."""
-    office = open_office(house.folder)
-    office.clock = lambda: house.office.clock()
-    worker = Worker(office)
-    run = asyncio.create_task(worker.run())
-    try:
-        yield
-    finally:
-        worker.stop()
-        await run
-        office.close()
