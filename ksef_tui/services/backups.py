@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from contextlib import closing, suppress
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -14,11 +14,9 @@ from ksef_tui.domain.reasons import os_reason
 from ksef_tui.domain.roles import Act, Operator, require
 from ksef_tui.domain.times import to_text, warsaw
 from ksef_tui.services.office import Office, database_path
-from ksef_tui.store import leases, offices
-from ksef_tui.store.database import Database, open_database
+from ksef_tui.store import copies, leases, offices
+from ksef_tui.store.database import open_database
 from ksef_tui.store.records import audit
-
-PAGES = 1024  # copied at a time, so that writers get their turn
 
 
 def backup(office: Office, operator: Operator, to: Path) -> int:
@@ -32,13 +30,9 @@ def backup(office: Office, operator: Operator, to: Path) -> int:
         raise Problem("file_exists", f"Plik {to} już jest – kopia nie nadpisuje innych plików.")
     temporary = to.with_name(f".{to.name}.{os.getpid()}.part")
     try:
-        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        with closing(sqlite3.connect(temporary)) as copy:
-            office.db.connection.backup(copy, pages=PAGES)
-            copy.execute("PRAGMA journal_mode = DELETE")
-        _on_disk(temporary)
+        copies.new_copy(office.db.connection, temporary)
         os.link(temporary, to)  # never over a file that somebody made meanwhile
-        _on_disk(to.parent)
+        copies.on_disk(to.parent)
     except FileExistsError:
         raise Problem("file_exists", f"Plik {to} już jest – kopia nie nadpisuje innych plików.") from None
     except OSError as error:
@@ -69,36 +63,34 @@ def restore(data_dir: Path, login: str, file: Path, now: datetime) -> Path | Non
         temporary.chmod(0o600)
         _mark(temporary, login, made_at, now)
         if target.exists():
+            if target.samefile(file):
+                raise Problem("bad_backup", "To jest baza tego biura, a nie jej kopia.")
             aside = target.with_name(f"{target.stem}-przed-odtworzeniem-{warsaw(now):%Y%m%d-%H%M%S}.db")
-            _copy(target, aside)
-            _copy(temporary, target)  # into the same file: a screen that is open sees the office as it is now
+            copies.copy_over(target, aside)
+            copies.copy_over(temporary, target)  # a screen that is open sees the office as it is now
         else:
             temporary.rename(target)
-        _on_disk(target)
-        _on_disk(data_dir)
+        copies.on_disk(target)
+        copies.on_disk(data_dir)
     except (OSError, sqlite3.Error) as error:
         why = os_reason(error) if isinstance(error, OSError) else "błąd bazy danych"
         raise Problem("unwritable_file", f"Nie można odtworzyć kopii w {data_dir}: {why}.") from error
     finally:
-        with suppress(OSError):
-            temporary.unlink()
+        for tail in ("", "-wal", "-shm", ".lock"):
+            temporary.with_name(temporary.name + tail).unlink(missing_ok=True)
     return aside
-
-
-def _copy(source: Path, target: Path) -> None:
-    """All of one database into another, in one transaction of the other."""
-    if not target.exists():
-        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(target, timeout=30)) as new:
-        new.execute("PRAGMA synchronous = FULL")
-        old.backup(new)
 
 
 def _check(file: Path, login: str) -> datetime:
     """When the backup was made (its last change of anything). Raises Problem."""
+    wal = file.with_name(file.name + "-wal")
+    if wal.exists() and wal.stat().st_size:
+        raise Problem(
+            "bad_backup",
+            f"{file} to baza, która jest w użyciu ({wal.name} leży obok), a nie kopia – zrób ją: ksef-tui backup.",
+        )
     try:
-        with closing(sqlite3.connect(f"file:{file}?mode=ro&immutable=1", uri=True)) as connection:
-            connection.row_factory = sqlite3.Row
+        with copies.untouched(file) as connection:
             if connection.execute("PRAGMA quick_check").fetchone()[0] != "ok":
                 raise Problem("bad_backup", f"Kopia {file} jest uszkodzona.")
             connection.execute("SELECT nip FROM office").fetchone()["nip"]
@@ -135,13 +127,13 @@ def _refuse_when_in_use(target: Path, file: Path) -> None:
 
 
 def _office_id(file: Path) -> str:
-    with closing(sqlite3.connect(f"file:{file}?mode=ro&immutable=1", uri=True)) as connection:
+    with copies.untouched(file) as connection:
         return str(connection.execute("SELECT office_id FROM office").fetchone()[0])
 
 
 def _mark(path: Path, login: str, made_at: datetime, now: datetime) -> None:
     """No lease of the past holds; every client is to be looked through from the moment of the backup on."""
-    db = Database(path)
+    db = open_database(path)  # a backup of an older program is brought up to date, one of a newer is refused
     try:
         admin = offices.operator(db, login)
         with db.write() as connection:
@@ -153,14 +145,3 @@ def _mark(path: Path, login: str, made_at: datetime, now: datetime) -> None:
         db.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
         db.close()
-    for tail in ("-wal", "-shm"):
-        with suppress(FileNotFoundError):
-            path.with_name(path.name + tail).unlink()
-
-
-def _on_disk(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

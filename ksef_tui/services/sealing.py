@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.secret import Secret
 from ksef_tui.store import sealed
+from ksef_tui.store.database import connect
 from ksef_tui.vault import seal
 
 if TYPE_CHECKING:
@@ -131,9 +133,8 @@ def _check_first_key(office: Office, sealer: seal.OfficeSealer) -> None:
 
 def _forget_committed(office: Office) -> None:
     """A row that was stored long ago by a key nobody knows must not stand in the way of every later writing."""
-    with sqlite3.connect(office.db.path, isolation_level=None) as other:
+    with closing(connect(office.db.path)) as other:
         committed = other.execute("SELECT table_name, column_name, row_id FROM stale_seal").fetchall()
-    other.close()
     if committed:
         office.db.connection.execute("ROLLBACK")
         office.db.connection.execute("DELETE FROM stale_seal")

@@ -61,7 +61,7 @@ class Database:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             with _problems():
-                connection = _connect(self.path)
+                connection = connect(self.path)
             self._local.connection = connection
             with self._all_lock:
                 self._all.append(connection)
@@ -134,7 +134,9 @@ def _problems() -> Iterator[None]:
         raise problem from error
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection that promises what all of them do: what is committed lasts through a loss of power, and no row points
+    at one that is not there. The one place where a database is opened to be written."""
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
     try:
@@ -156,7 +158,7 @@ def open_database(path: Path) -> Database:
     database = Database(path)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not path.exists() or _version(database) != len(STEPS):
+        if not path.exists() or _version(database) != len(STEPS) or not _in_wal(database):
             with _file_lock(path.with_name(path.name + ".lock")):
                 _bring_up_to_date(database)
     except OSError as error:
@@ -173,6 +175,12 @@ def _version(database: Database) -> int:
     return int(database.value("PRAGMA user_version"))
 
 
+def _in_wal(database: Database) -> bool:
+    """A file that was put in the place of the database (a backup) may be in another mode; then readers and writers would
+    wait for each other."""
+    return bool(database.value("PRAGMA journal_mode") == "wal")
+
+
 def _bring_up_to_date(database: Database) -> None:
     if not database.path.exists():
         os.close(os.open(database.path, os.O_CREAT | os.O_RDWR, 0o600))
@@ -180,6 +188,7 @@ def _bring_up_to_date(database: Database) -> None:
     if version > len(STEPS):
         raise Problem("newer_database", "Tę bazę założyła nowsza wersja ksef-tui – zaktualizuj program.")
     if version == len(STEPS):
+        database.value("PRAGMA journal_mode = WAL")
         return
     import sqlite_utils  # late: 80 ms that only a changed schema needs
 
