@@ -8,6 +8,8 @@ the closing, so until then whatever breaks leaves all its invoices free; after i
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import json
 import secrets
 import shutil
@@ -177,6 +179,10 @@ async def _upload(turn: Turn, session: sqlite3.Row) -> None:
             sessions.move(connection, session["id"], "open", "closing", reason="minął czas na przesłanie paczki")
         return
     todo = [row for row in batches.parts(turn.office.db, session["id"]) if row["uploaded_at"] is None]
+    if not await turn.keeper.while_alive(asyncio.to_thread(_whole, turn.office, session["id"], todo)):
+        # Nobody closed it, so KSeF processes nothing of it (F14): its invoices are free at once.
+        give_up(turn, session["id"], "open", "plików paczki nie ma na dysku – faktury pójdą w nowej")
+        return
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def one(row: sqlite3.Row) -> None:
@@ -191,13 +197,27 @@ async def _upload(turn: Turn, session: sqlite3.Row) -> None:
         sessions.move(connection, session["id"], "open", "closing")
 
 
+def _whole(office: Office, session_id: int, rows: Sequence[sqlite3.Row]) -> bool:
+    """Whether these parts lie on the disk as they were written: a loss of power may have taken them."""
+    for row in rows:
+        path = part_of(office, session_id, row["ordinal"])
+        try:
+            if path.stat().st_size != row["size"]:
+                return False
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").digest()
+        except OSError:
+            return False
+        if base64.b64encode(digest).decode() != row["hash"]:
+            return False
+    return True
+
+
 async def _upload_one(turn: Turn, session: sqlite3.Row, row: sqlite3.Row) -> None:
     url = turn.office.sealer.open(
         row["sealed_url"], client=turn.nip, kind="upload_url", row=f"{session['id']}/{row['ordinal']}"
     )
     path = part_of(turn.office, session["id"], row["ordinal"])
-    if not path.is_file():
-        raise Problem("package_lost", "Nie ma już pliku paczki na dysku – faktury pójdą w nowej.")
     upload = PartUpload(
         ordinal_number=row["ordinal"], method="PUT", url=url.reveal_text(), headers=json.loads(row["headers"])
     )
