@@ -53,6 +53,20 @@ def takeover(office: Office) -> str:
     return f"j: {ready['label']} przejmuje {clients}"
 
 
+_RECONCILED = """
+SELECT count(*) FROM client c JOIN authorization a ON a.client_id = c.id
+WHERE c.reconcile_since IS NOT NULL AND c.office = 0 AND c.archived_at IS NULL AND a.state IN ('active', 'read_only', 'expiring')
+"""
+
+
+def reconciled(office: Office) -> str:
+    """After a restored backup: whose invoices wait until KSeF was asked what went out since then (F6); else empty."""
+    left: int = office.db.value(_RECONCILED)
+    if not left:
+        return ""
+    return f"Po odtworzeniu kopii sprawdzam w KSeF, co już wysłano: {count_of(left, 'klient', 'klienci', 'klientów')}"
+
+
 def tokens(office: Office) -> str:
     """How many clients still have a token, from 30 days (a setting) before tokens end; else empty."""
     end, now = token_end(office), office.clock()

@@ -6,17 +6,21 @@ import os
 import shutil
 import sqlite3
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.reasons import os_reason
 from ksef_tui.domain.roles import Act, Operator, require
+from ksef_tui.domain.text import count_of
 from ksef_tui.domain.times import to_text, warsaw
 from ksef_tui.services.office import Office, database_path
-from ksef_tui.store import copies, leases, offices
+from ksef_tui.store import copies, leases, offices, sealed
 from ksef_tui.store.database import open_database
 from ksef_tui.store.records import audit
+from ksef_tui.vault import seal
+from ksef_tui.vault.data_key import KeyStore
 
 
 def backup(office: Office, operator: Operator, to: Path) -> int:
@@ -31,6 +35,8 @@ def backup(office: Office, operator: Operator, to: Path) -> int:
     temporary = to.with_name(f".{to.name}.{os.getpid()}.part")
     try:
         copies.new_copy(office.db.connection, temporary)
+        with office.db.write() as connection:  # written down first: what is refused leaves no file
+            audit(connection, office.clock(), operator, Act.BACKUP, file=to.name)
         os.link(temporary, to)  # never over a file that somebody made meanwhile
         copies.on_disk(to.parent)
     except FileExistsError:
@@ -40,13 +46,32 @@ def backup(office: Office, operator: Operator, to: Path) -> int:
     finally:
         with suppress(OSError):
             temporary.unlink()
-    with office.db.write() as connection:
-        audit(connection, office.clock(), operator, "backup", file=to.name)
     return to.stat().st_size
 
 
-def restore(data_dir: Path, login: str, file: Path, now: datetime) -> Path | None:
-    """Put a backup in the place of the database in `data_dir`; where the old one was moved to, None when there was none.
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What came of it. `made_at`: when the backup was made, for people; `aside`: the database of before, None when there
+    was none; `clients`: how many are looked through at KSeF; `key_problem`: empty when the data key opens the secrets."""
+
+    made_at: str
+    aside: Path | None
+    clients: int
+    key_problem: str
+
+    @property
+    def next(self) -> str:
+        """What happens now, in a sentence."""
+        if not self.clients:
+            return "Żaden klient nie czeka na sprawdzenie w KSeF."
+        return (
+            f"Zanim cokolwiek wyjdzie, program sprawdzi w KSeF, co wysłano od tego czasu: "
+            f"{count_of(self.clients, 'klient', 'klienci', 'klientów')}. Uruchom workera albo ekran."
+        )
+
+
+def restore(data_dir: Path, login: str, file: Path, now: datetime) -> Restored:
+    """Put a backup in the place of the database in `data_dir`; the one of before stays beside it under another name.
 
     Every client is looked through at KSeF before anything of theirs is sent again. Raises Problem: the file is no
     backup of an office, `login` is no administrator there, somebody works with the directory now, or it is another
@@ -61,7 +86,7 @@ def restore(data_dir: Path, login: str, file: Path, now: datetime) -> Path | Non
         _refuse_when_in_use(target, file)
         shutil.copyfile(file, temporary)
         temporary.chmod(0o600)
-        _mark(temporary, login, made_at, now)
+        clients = _mark(temporary, login, made_at, now)
         if target.exists():
             if target.samefile(file):
                 raise Problem("bad_backup", "To jest baza tego biura, a nie jej kopia.")
@@ -78,7 +103,25 @@ def restore(data_dir: Path, login: str, file: Path, now: datetime) -> Path | Non
     finally:
         for tail in ("", "-wal", "-shm", ".lock"):
             temporary.with_name(temporary.name + tail).unlink(missing_ok=True)
-    return aside
+    return Restored(f"{warsaw(made_at):%d.%m.%Y %H:%M}", aside, clients, _key_problem(data_dir))
+
+
+def _key_problem(data_dir: Path) -> str:
+    """Whether the key that lies there opens what the backup holds; nobody is asked for a passphrase."""
+    db = open_database(database_path(data_dir))
+    try:
+        row = offices.office(db)
+        assert row is not None
+        keys = KeyStore(lambda: offices.secrets(db), data_dir, row["office_id"])
+        found = keys.glance()
+        header = sealed.header(db.connection)
+        if found is not None and header != seal.FIRST and header not in {seal.header_of(key) for key in found}:
+            return seal.wrong_key().message
+    except Problem as problem:
+        return problem.message
+    finally:
+        db.close()
+    return ""
 
 
 def _check(file: Path, login: str) -> datetime:
@@ -131,8 +174,8 @@ def _office_id(file: Path) -> str:
         return str(connection.execute("SELECT office_id FROM office").fetchone()[0])
 
 
-def _mark(path: Path, login: str, made_at: datetime, now: datetime) -> None:
-    """No lease of the past holds; every client is to be looked through from the moment of the backup on."""
+def _mark(path: Path, login: str, made_at: datetime, now: datetime) -> int:
+    """No lease of the past holds; every client is to be looked through from the moment of the backup on. How many."""
     db = open_database(path)  # a backup of an older program is brought up to date, one of a newer is refused
     try:
         admin = offices.operator(db, login)
@@ -142,6 +185,8 @@ def _mark(path: Path, login: str, made_at: datetime, now: datetime) -> None:
                 "UPDATE client SET reconcile_since = min(ifnull(reconcile_since, ?1), ?1)", (to_text(made_at),)
             )
             audit(connection, now, admin, "restore", made_at=to_text(made_at))
+        clients: int = db.value("SELECT count(*) FROM client WHERE office = 0 AND archived_at IS NULL")
         db.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return clients
     finally:
         db.close()

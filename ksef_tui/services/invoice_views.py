@@ -21,7 +21,7 @@ from ksef_tui.services.client_views import state_of
 from ksef_tui.services.guards import is_anothers
 from ksef_tui.services.office import Office
 from ksef_tui.services.views import InvoiceDetails, InvoiceLine, QueueFilter, QueueRow, TimelineRow
-from ksef_tui.store import documents, invoices, limits, records
+from ksef_tui.store import documents, invoices, limits, offices, records
 
 XML_SHOWN = 200_000  # characters
 LINES_SHOWN = 200
@@ -157,6 +157,8 @@ def standing_reason(office: Office, row: sqlite3.Row, now: datetime) -> str:
         return "łączenie z KSeF"
     if auth not in CAN_SEND:
         return _no_access(auth)
+    if offices.is_reconciled_first(office.db, row["nip"]):
+        return "po odtworzeniu kopii sprawdzam w KSeF, co już wysłano"
     blocked = max(limits.blocked_until(office.db, row["nip"], group) for group in ("invoiceSend", "onlineSession"))
     if blocked > now.timestamp():
         when = warsaw(datetime.fromtimestamp(blocked, tz=now.tzinfo))

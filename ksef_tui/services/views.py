@@ -276,7 +276,7 @@ def _alarm(office: Office, operator: Operator) -> str:
     if operator.client_id is not None:
         return said
     said = " · ".join(part for part in (said, alarms.takeover(office)) if part)
-    return said or _newest_problem(office) or alarms.tokens(office)
+    return said or _newest_problem(office) or alarms.reconciled(office) or alarms.tokens(office)
 
 
 def _stopped_profiles(office: Office, operator: Operator) -> str:

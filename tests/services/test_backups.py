@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import stat
+import subprocess
+import sys
 from contextlib import closing
 from datetime import UTC, datetime
 
@@ -12,10 +15,11 @@ from support import papers
 from support.houses import LOGIN, House
 from support.ministry import SEND
 
+from ksef_tui.compose import open_office
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Role
-from ksef_tui.services import approving, backups, configuring
-from ksef_tui.store import leases
+from ksef_tui.services import approving, backups, configuring, invoice_views, vaulting, views
+from ksef_tui.store import copies, leases
 
 OPEN_BATCH = "POST /v2/sessions/batch"
 
@@ -105,6 +109,89 @@ async def test_only_an_administrator_takes_and_restores_backups(house: House, tm
         backups.restore(house.folder, "anna", copy, datetime.now(UTC))
 
 
+async def test_until_ksef_was_asked_every_screen_and_the_row_say_why_nothing_goes_out(house: House, tmp_path):
+    client = await house.ready_client()
+    [one] = house.approved(client)
+    copy = tmp_path / "kopia.db"
+    backups.backup(house.office, house.admin, copy)
+    done = backups.restore(house.folder, LOGIN, copy, datetime.now(UTC))
+    assert (done.clients, done.key_problem) == (1, "") and "1 klient" in done.next
+    assert views.header(house.office, house.admin).alarm == (
+        "Po odtworzeniu kopii sprawdzam w KSeF, co już wysłano: 1 klient"
+    )
+    row = invoice_views.queue_rows(house.office, house.admin, [one])[one]
+    assert "po odtworzeniu kopii" in row.standing
+    await house.work()
+    assert views.header(house.office, house.admin).alarm == ""
+    assert house.states([one]) == ["accepted"]
+
+
+async def test_into_an_empty_directory_with_the_key_beside_it_the_office_goes_on_there(house: House, tmp_path):
+    """Another server: the database comes from the backup, the key from where it was kept."""
+    client = await house.ready_client()
+    [one] = house.approved(client)
+    copy, folder = tmp_path / "kopia.db", tmp_path / "nowy serwer"
+    backups.backup(house.office, house.admin, copy)
+    done = backups.restore(folder, LOGIN, copy, datetime.now(UTC))
+    assert done.aside is None and "Brak klucza biura" in done.key_problem
+    shutil.copytree(house.folder / "keys", folder / "keys")
+    house.office.close()
+    house.folder, house.office = folder, open_office(folder)
+    assert house.db.value("PRAGMA journal_mode") == "wal", "readers and writers would wait for each other"
+    assert stat.S_IMODE((folder / "office.db").stat().st_mode) == 0o600
+    assert sorted(path.name for path in folder.iterdir() if "restore" in path.name) == []
+    await house.work()
+    assert house.states([one]) == ["accepted"]
+
+
+async def test_a_key_that_was_changed_since_the_backup_is_said(house: House, tmp_path):
+    client = await house.ready_client()
+    copy = tmp_path / "kopia.db"
+    backups.backup(house.office, house.admin, copy)
+    vaulting.rotate(house.office, house.admin)
+    assert "nie jest kluczem tego biura" in backups.restore(house.folder, LOGIN, copy, datetime.now(UTC)).key_problem
+    assert client.nip
+
+
+async def test_a_backup_is_one_moment_while_another_process_writes_all_the_time(house: House, tmp_path):
+    """Every commit moves two rows together; in each copy they agree."""
+    house.edit("CREATE TABLE twins (a INTEGER, b INTEGER, filler BLOB) STRICT")
+    house.edit("INSERT INTO twins VALUES (0, 0, zeroblob(8000000))")
+    writer = subprocess.Popen(
+        [sys.executable, "-c", TWINS, str(house.folder / "office.db")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        assert writer.stdout is not None and writer.stdout.readline()
+        seen = []
+        for n in range(4):
+            copy = tmp_path / f"kopia-{n}.db"
+            copies.new_copy(house.db.connection, copy)
+            with closing(sqlite3.connect(copy)) as connection:
+                a, b = connection.execute("SELECT a, b FROM twins").fetchone()
+                assert a == b and connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+                seen.append(a)
+        assert seen == sorted(set(seen)), "nobody wrote meanwhile: the test saw nothing"
+    finally:
+        writer.kill()
+        writer.communicate()
+
+
+TWINS = """
+import sys
+from pathlib import Path
+from ksef_tui.store.database import Database
+db = Database(Path(sys.argv[1]))
+n = 0
+while True:
+    n += 1
+    with db.write() as connection:
+        connection.execute("UPDATE twins SET a = ?", (n,))
+        connection.execute("UPDATE twins SET b = ?", (n,))
+    if n == 1:
+        print("writing", flush=True)
+"""
+
+
 def wrong_file(tmp_path):
     path = tmp_path / "faktura.xml"
     path.write_text("<Faktura/>")
@@ -121,11 +208,19 @@ def damaged(house, tmp_path):
 
 
 async def test_what_is_no_backup_changes_nothing(house: House, tmp_path):
-    for file in (tmp_path / "brak.db", wrong_file(tmp_path), damaged(house, tmp_path)):
+    newer = tmp_path / "nowsza.db"
+    backups.backup(house.office, house.admin, newer)
+    with closing(sqlite3.connect(newer)) as connection:
+        connection.execute("PRAGMA user_version = 9999")
+    in_use = tmp_path / "cp" / "office.db"  # copied with cp while it was open
+    shutil.copytree(house.folder, in_use.parent)
+    own = house.folder / "office.db"
+    for file in (tmp_path / "brak.db", wrong_file(tmp_path), damaged(house, tmp_path), newer, in_use, own):
         with pytest.raises(Problem):
             backups.restore(house.folder, LOGIN, file, datetime.now(UTC))
     assert house.db.value("SELECT nip FROM office") == house.nip
     assert not list(house.folder.glob("*przed-odtworzeniem*"))
+    assert not list(house.folder.glob(".restore*"))
 
 
 async def test_nothing_is_restored_under_the_feet_of_who_works(house: House, tmp_path):
@@ -142,7 +237,7 @@ async def test_the_office_as_it_was_is_put_aside(house: House, tmp_path):
     copy = tmp_path / "kopia.db"
     backups.backup(house.office, house.admin, copy)
     client = house.client()
-    aside = backups.restore(house.folder, LOGIN, copy, datetime.now(UTC))
+    aside = backups.restore(house.folder, LOGIN, copy, datetime.now(UTC)).aside
     assert house.db.value("SELECT count(*) FROM client WHERE nip = ?", (client.nip,)) == 0
     with closing(sqlite3.connect(aside)) as old:
         assert old.execute("SELECT count(*) FROM client WHERE nip = ?", (client.nip,)).fetchone() == (1,)
