@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 import pytest
 from support import papers
-from support.houses import LOGIN, House
+from support.houses import LOGIN, House, wait_for
 from support.ministry import SEND
 
 from ksef_tui.compose import open_office
@@ -162,15 +162,16 @@ async def test_a_backup_is_one_moment_while_another_process_writes_all_the_time(
     )
     try:
         assert writer.stdout is not None and writer.stdout.readline()
-        seen = []
+        seen = [0]
         for n in range(4):
+            wait_for(lambda: house.db.value("SELECT a FROM twins") > seen[-1])
             copy = tmp_path / f"kopia-{n}.db"
             copies.new_copy(house.db.connection, copy)
             with closing(sqlite3.connect(copy)) as connection:
                 a, b = connection.execute("SELECT a, b FROM twins").fetchone()
                 assert a == b and connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
                 seen.append(a)
-        assert seen == sorted(set(seen)), "nobody wrote meanwhile: the test saw nothing"
+        assert seen == sorted(set(seen))
     finally:
         writer.kill()
         writer.communicate()
