@@ -80,18 +80,23 @@ class Acts:
     def desk(self) -> Desk:
         return self._screen.desk
 
+    @property
+    def running(self) -> bool:
+        """Whether one runs that may ask something."""
+        return self._running
+
     def start(self, action: Action, situation: Situation) -> None:
         """Do it; the caller has made sure that it is not disabled."""
         if action.id in self._at_once:
             self._at_once[action.id]()
         elif self._running:
-            self._app.say("Poprzednia czynność jeszcze trwa.", "warning")
+            self._app.refuse("Poprzednia czynność jeszcze trwa.")
         else:
             self._running = True
             self._app.do(self._one_at_a_time(self._flows[action.id](action, situation)), action.id)
 
     async def _one_at_a_time(self, flow: Awaitable[None]) -> None:
-        """What is typed before a question has opened must not do anything else."""
+        """What is pressed while one runs does not start another."""
         try:
             await flow
         finally:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 from textual import events
 from textual.app import App
 from textual.binding import Binding, BindingType
-from textual.widgets import Input
 
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Operator, Role
@@ -26,6 +25,7 @@ from ksef_tui.tui.main import MainScreen
 from ksef_tui.tui.present import Look
 from ksef_tui.tui.terminal import end_with_terminal
 from ksef_tui.tui.theme import NIGHT, SIXTEEN
+from ksef_tui.tui.typeahead import Typeahead
 
 if TYPE_CHECKING:
     from ksef_tui.services.bulk import Progress
@@ -80,6 +80,7 @@ class KsefTui(App[int]):
         self._companion: Companion | None = None
         self._told: dict[str, float] = {}
         self._ctrl_c_at = float("-inf")
+        self._typeahead = Typeahead(self, super().on_event, self._opening)
 
     def get_default_screen(self) -> MainScreen:
         return self.main
@@ -106,14 +107,12 @@ class KsefTui(App[int]):
         self.desk.clear()
 
     async def on_event(self, event: events.Event) -> None:
-        """A line to type in keeps every letter for itself, so one that came up from another widget was typed in the
-        same packet as the key that opened the line: it belongs to the line, not to a command."""
-        late = isinstance(event, events.Key) and event.is_forwarded and event.is_printable
-        if late and isinstance(self.focused, Input):
-            assert isinstance(event, events.Key)
-            self.focused.post_message(events.Key(event.key, event.character))
-            return
-        await super().on_event(event)
+        if not self._typeahead.holds(event):
+            await super().on_event(event)
+
+    def _opening(self) -> bool:
+        """Whether an act runs and has not asked yet."""
+        return self.screen is self.main and self.main.acting
 
     # Doing and telling --------------------------------------------------------------------------------------------
 
@@ -131,6 +130,11 @@ class KsefTui(App[int]):
         """A notice; its text is never read as markup."""
         self.notify(text, severity=severity, markup=False)
 
+    def refuse(self, why: str) -> None:
+        """Say why a key does nothing now."""
+        self._typeahead.forget()
+        self.say(why, "warning")
+
     def run_ended(self, run: Progress) -> None:
         """Tell how what this person asked for many clients ended."""
         from ksef_tui.tui.describe_runs import ended
@@ -139,6 +143,7 @@ class KsefTui(App[int]):
 
     def trouble(self, error: Exception) -> None:
         """Tell a person that something went wrong; the same thing at most once in ten seconds."""
+        self._typeahead.forget()
         if isinstance(error, Problem):
             text = error.message
         else:

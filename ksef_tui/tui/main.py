@@ -242,6 +242,11 @@ class MainScreen(Screen[None]):
         )
 
     @property
+    def acting(self) -> bool:
+        """Whether an act runs: it may be about to ask."""
+        return self._acts is not None and self._acts.running
+
+    @property
     def environment(self) -> str:
         """The code of the environment."""
         return self.desk.office.environment.code
@@ -311,7 +316,7 @@ class MainScreen(Screen[None]):
         situation = self.situation()
         why = action.why_disabled(situation)
         if why is not None:
-            self.app.notify(why, severity="warning", markup=False)
+            self._program.refuse(why)
             return
         if self._acts is None:
             from ksef_tui.tui.acts import Acts  # late: the dialogs are a fifth of the program

@@ -38,35 +38,22 @@ class Person:
     typed: int = 0
     acted: float = 0.0
 
-    def press(self, *keys: bytes, then: str) -> None:
-        """Keys, one after another, and what the screen says after the last."""
-        for key in keys[:-1]:
-            self._send(key)
-            self.terminal.bytes_until_quiet(0.05)
-        self._send(keys[-1])
-        self.see(then)
+    def press(self, *keys: bytes, then: str = "") -> None:
+        """Keys, as fast as they come, and what the screen says after them."""
+        self.acted = perf_counter()
+        self.keys += len(keys)
+        self.terminal.press(b"".join(keys))
+        if then:
+            self.see(then)
 
     def write(self, text: str, *keys: bytes, then: str = "") -> None:
         """Text in a field, and the keys after it."""
-        self._send(text.encode())
-        self.keys += len(text) - 1
         self.typed += len(text)
-        self.terminal.bytes_until_quiet(0.05)
-        if then:
-            self.press(*keys, then=then)
-        else:
-            for key in keys:
-                self._send(key)
-                self.terminal.bytes_until_quiet(0.05)
+        self.press(*(letter.encode() for letter in text), *keys, then=then)
 
     def see(self, text: str) -> None:
-        """Wait until something is said that was not there before the last key."""
+        """Wait until something is said that was not there before the last keys."""
         self.terminal.until(text, self.acted)
-
-    def _send(self, key: bytes) -> None:
-        self.acted = perf_counter()
-        self.keys += 1
-        self.terminal.press(key)
 
 
 def _with_files(person: Person) -> None:

@@ -34,6 +34,8 @@ class Choices(Toned, ScrollView, can_focus=True):
         Binding("down", "step(1)", show=False),
         Binding("pageup", "step(-8)", show=False),
         Binding("pagedown", "step(8)", show=False),
+        Binding("home", "first", show=False),
+        Binding("end", "last", show=False),
         Binding("enter", "choose", show=False),
     ]
 
@@ -70,6 +72,12 @@ class Choices(Toned, ScrollView, can_focus=True):
             self.scroll_to(y=self.cursor, animate=False)
         elif self.cursor >= top + height:
             self.scroll_to(y=self.cursor - height + 1, animate=False)
+
+    def action_first(self) -> None:
+        self.action_step(-len(self.choices))
+
+    def action_last(self) -> None:
+        self.action_step(len(self.choices))
 
     def action_choose(self) -> None:
         if self.cursor < len(self.choices):
