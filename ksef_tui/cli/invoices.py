@@ -155,11 +155,13 @@ def queue_act(name: str, help_text: str) -> None:
     def act(context: Context, ids: Sequence[int], as_json: bool) -> None:
         from ksef_tui.services import approving
 
-        end_with_result(getattr(approving, name)(context.office, context.operator, ids), as_json)
+        decide = approving.urge if name == "urgent" else getattr(approving, name)
+        end_with_result(decide(context.office, context.operator, ids), as_json)
 
 
 for _name, _help in (
     ("recall", "Cofa zatwierdzenie, póki nic nie wyszło."),
+    ("urgent", "Pilne: zatwierdzone idą pierwsze, pojedynczo, zaraz po czasie na cofnięcie."),
     ("hold", "Wstrzymuje faktury."),
     ("release", "Zwalnia wstrzymane i zablokowane; sprawdza je od nowa."),
     ("withdraw", "Wycofuje faktury: nie zostaną wysłane."),
@@ -179,6 +181,50 @@ def end_with_result(result: Any, as_json: bool) -> None:
         click.echo(plain(why), err=True)
     if result.refused:
         raise click.exceptions.Exit(1)
+
+
+@queue.command("pause")
+@click.argument("nips", nargs=-1, metavar="[NIP]...")
+@click.option("--all", "everything", is_flag=True, help="cała wysyłka, także klientów, którzy dopiero przyjdą")
+@click.option("--why", default="", help="powód, pokazywany przy fakturach")
+@json_option
+@click.pass_obj
+def queue_pause(context: Context, nips: Sequence[str], everything: bool, why: str, as_json: bool) -> None:
+    """Wstrzymuje wysyłkę: nic nowego nie pójdzie, to, co w drodze, kończy się."""
+    from ksef_tui.services import pausing
+
+    asked = asked_clients(context, nips, everything)
+    show_count(pausing.pause(context.office, context.operator, asked, why), "wstrzymano", as_json)
+
+
+@queue.command("resume")
+@click.argument("nips", nargs=-1, metavar="[NIP]...")
+@click.option("--all", "everything", is_flag=True, help="cała wysyłka; klienci wstrzymani z osobna stoją dalej")
+@json_option
+@click.pass_obj
+def queue_resume(context: Context, nips: Sequence[str], everything: bool, as_json: bool) -> None:
+    """Wznawia wstrzymaną wysyłkę."""
+    from ksef_tui.services import pausing
+
+    asked = asked_clients(context, nips, everything)
+    show_count(pausing.resume(context.office, context.operator, asked), "wznowiono", as_json)
+    left = pausing.paused_clients(context.office, context.operator)
+    if everything and left:
+        click.echo(f"z osobna wstrzymani są dalej: {', '.join(plain(one.nip) for one in left)}", err=True)
+
+
+def asked_clients(context: Context, nips: Sequence[str], everything: bool) -> Sequence[int | None]:
+    """Whose sending: these clients', or everybody's."""
+    from ksef_tui.services import clients, pausing
+
+    if bool(nips) == everything:
+        raise click.UsageError("Podaj NIP-y albo --all.")
+    return pausing.EVERYTHING if everything else [clients.id_of(context.office, nip) for nip in nips]
+
+
+def show_count(done: int, word: str, as_json: bool) -> None:
+    """How many were not so before."""
+    click.echo(json.dumps({"done": done}) if as_json else f"{word}: {done}")
 
 
 upo = group("upo", "Urzędowe poświadczenia odbioru.")

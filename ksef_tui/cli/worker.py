@@ -27,7 +27,7 @@ GRACE = 3.0  # seconds that calls under way get when the time is over; what they
 def worker(context: Context, until_idle: bool, timeout: float | None, until_eof: bool) -> None:
     """Wysyła: zamienia zapisane zamiary na wywołania KSeF."""
     from ksef_tui.services import sealing
-    from ksef_tui.services.invoice_views import standing
+    from ksef_tui.services.standing import standing
     from ksef_tui.services.worker import Worker
 
     office, operator = context.office, context.operator

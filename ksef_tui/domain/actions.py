@@ -236,6 +236,27 @@ ACTIONS: tuple[Action, ...] = (
         applies=why.on_invoices("retry", "Ponawia się faktury odrzucone przez KSeF."),
     ),
     Action(
+        "invoice.urge",
+        "q",
+        "q",
+        "Pilne",
+        "Zatwierdzona faktura idzie pierwsza, zaraz po czasie na cofnięcie; c zdejmuje znak i cofa.",
+        I,
+        act=Act.INVOICE_URGE,
+        applies=why.on_invoices(
+            "urge", "Pilna może być tylko faktura zatwierdzona, która czeka na wysłanie: najpierw z."
+        ),
+    ),
+    Action(
+        "sending.pause",
+        "h",
+        "h",
+        "Pauza wysyłki",
+        "Wstrzymuje wysyłkę klienta, zaznaczonych albo wszystkiego, z powodem; drugi raz wznawia. Co w drodze, kończy się.",
+        C,
+        act=Act.SENDING_PAUSE,
+    ),
+    Action(
         "client.sync",
         "y",
         "y",
@@ -360,6 +381,7 @@ FOOTERS: dict[Pane, tuple[str, ...]] = {
         "mark.one",
         "bulk.show",
         "staff",
+        "sending.pause",
     ),
     Pane.QUEUE: (
         "invoice.approve",
@@ -375,6 +397,8 @@ FOOTERS: dict[Pane, tuple[str, ...]] = {
         "list.state",
         "search",
         "palette",
+        "invoice.urge",
+        "sending.pause",
     ),
     Pane.AUTHORIZATION: (
         "auth.start",

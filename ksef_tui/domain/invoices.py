@@ -56,6 +56,7 @@ S = InvoiceState
 INVOICE_MOVES: dict[str, dict[InvoiceState, frozenset[InvoiceState]]] = {
     "approve": {S.WAITING: frozenset({S.APPROVED})},
     "recall": {S.APPROVED: frozenset({S.WAITING})},
+    "urge": {S.APPROVED: frozenset({S.APPROVED})},  # it stays where it is, and goes first
     "hold": {S.WAITING: frozenset({S.HELD}), S.APPROVED: frozenset({S.HELD})},
     "release": {  # all checks anew, so a guard may stop it again
         S.HELD: frozenset({S.WAITING, S.BLOCKED}),

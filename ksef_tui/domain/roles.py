@@ -43,6 +43,8 @@ class Act(StrEnum):
     INVOICE_RELEASE = "invoice.release"
     INVOICE_WITHDRAW = "invoice.withdraw"
     INVOICE_RETRY = "invoice.retry"
+    INVOICE_URGE = "invoice.urge"
+    SENDING_PAUSE = "sending.pause"
     UPO_EXPORT = "upo.export"
     INVOICE_EXPORT = "invoice.export"
     SETTING_CHANGE = "setting.change"
@@ -80,7 +82,7 @@ _ADMIN_ONLY = frozenset(
     }
 )  # fmt: skip
 _OFFICE_ONLY = _ADMIN_ONLY | {
-    Act.STAFF_SEE,
+    Act.STAFF_SEE, Act.SENDING_PAUSE,
     Act.CLIENT_ADD, Act.IDENTITY_ADD, Act.IDENTITY_TAKEOVER, Act.AUTH_SWITCH, Act.CERTIFICATE_ENROL, Act.CERTIFICATE_REVOKE,
 }  # fmt: skip
 

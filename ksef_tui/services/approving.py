@@ -1,4 +1,4 @@
-"""What a person decides about invoices in the queue: approve, recall, hold, release, withdraw, retry."""
+"""What a person decides about invoices in the queue: approve, recall, urge, hold, release, withdraw, retry."""
 
 from __future__ import annotations
 
@@ -59,7 +59,16 @@ def approve(office: Office, operator: Operator, ids: Sequence[int]) -> ActResult
         stopped = guard(office, row, now)
         if stopped is not None:
             return InvoiceState.BLOCKED, stopped.code, stopped.message, {}
-        return InvoiceState.APPROVED, "", "", {"send_after": send_after, "approved_by": operator.id}
+        return (
+            InvoiceState.APPROVED,
+            "",
+            "",
+            {
+                "send_after": send_after,
+                "approved_by": operator.id,
+                "urgent_at": None,
+            },
+        )
 
     return _act(office, operator, Act.INVOICE_APPROVE, "approve", ids, decide)
 
@@ -72,7 +81,21 @@ def recall(office: Office, operator: Operator, ids: Sequence[int]) -> ActResult:
         Act.INVOICE_RECALL,
         "recall",
         ids,
-        lambda *_: (InvoiceState.WAITING, "", "", {"send_after": None}),
+        lambda *_: (InvoiceState.WAITING, "", "", {"send_after": None, "urgent_at": None}),
+    )
+
+
+def urge(office: Office, operator: Operator, ids: Sequence[int]) -> ActResult:
+    """Approved invoices go before all others of their client, and one by one (design §6 rule 10). Their recall window
+    stands: urgent is no reason to send what a person may still take back. Recalling takes the mark away."""
+    return _act(
+        office,
+        operator,
+        Act.INVOICE_URGE,
+        "urge",
+        ids,
+        lambda row, now: (InvoiceState.APPROVED, "", "", {"urgent_at": to_text(now)}),
+        lambda row: "jest już oznaczona jako pilna" if row["urgent_at"] else None,
     )
 
 
@@ -85,7 +108,7 @@ def hold(office: Office, operator: Operator, ids: Sequence[int]) -> ActResult:
         Act.INVOICE_HOLD,
         "hold",
         ids,
-        lambda *_: (InvoiceState.HELD, "held", reason, {"send_after": None}),
+        lambda *_: (InvoiceState.HELD, "held", reason, {"send_after": None, "urgent_at": None}),
     )
 
 
@@ -103,7 +126,7 @@ def withdraw(office: Office, operator: Operator, ids: Sequence[int]) -> ActResul
         Act.INVOICE_WITHDRAW,
         "withdraw",
         ids,
-        lambda *_: (InvoiceState.WITHDRAWN, "withdrawn", reason, {}),
+        lambda *_: (InvoiceState.WITHDRAWN, "withdrawn", reason, {"urgent_at": None}),
     )
 
 

@@ -36,7 +36,7 @@ from ksef_tui.services.interactive import GIVE_UP_SESSION, NO_SUCH_SESSION, UNKN
 from ksef_tui.services.office import Office
 from ksef_tui.services.outgoing import checked
 from ksef_tui.services.turn import Turn
-from ksef_tui.store import authorizations, batches, documents, invoices, sessions
+from ksef_tui.store import authorizations, batches, documents, invoices, pauses, sessions
 
 S = InvoiceState
 LARGEST_PACKAGE = 500_000_000  # bytes of invoices in one package; KSeF takes 5 GB, but a smaller one is lost sooner
@@ -127,9 +127,10 @@ def _documents(office: Office, rows: Sequence[sqlite3.Row]) -> Iterator[tuple[st
 
 
 def _intend(turn: Turn, session_id: int, row: sqlite3.Row, ordinal: int) -> bool:
-    """Rule 3: which package, which place, which attempt. False when a person took it back in the last moment."""
+    """Rule 3: which package, which place, which attempt. False when a person took it back, or stopped the sending, in the
+    last moment."""
     with turn.office.db.write() as connection:
-        if not personal.may_send(turn.office, row):
+        if not personal.may_send(turn.office, row) or pauses.in_force(turn.office.db, turn.client_id) is not None:
             return False
         return invoices.move(
             connection, turn.now, row["id"], "send", S.APPROVED, S.SENDING,

@@ -48,7 +48,9 @@ TROUBLE = frozenset(
 )
 
 _CLIENTS = """
-SELECT c.id, c.nip, c.name, c.office, c.paused, c.keeper_id, a.*, i.label AS identity_label, s.valid_until AS sign_until,
+SELECT c.id, c.nip, c.name, c.office, c.keeper_id,
+       EXISTS (SELECT 1 FROM pause p WHERE p.client_id = c.id AND p.ended_at IS NULL) AS paused,
+       a.*, i.label AS identity_label, s.valid_until AS sign_until,
        w.phase AS switch_phase, w.retry_at AS switch_retry, t.label AS switch_label,
        t.subject_type || ':' || t.subject_value AS switch_subject,
        coalesce(sum(n.n) FILTER (WHERE n.state IN ('sending', 'unknown', 'processing')), 0) AS on_wire,

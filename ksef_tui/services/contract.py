@@ -8,8 +8,9 @@ from ksef_tui.domain.authorizations import AuthMethod
 from ksef_tui.domain.invoices import InvoiceState
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Act, Operator, require
+from ksef_tui.domain.standing import Pause
 from ksef_tui.domain.times import to_text
-from ksef_tui.services import client_views, clients, invoice_views, onboarding_views, switching
+from ksef_tui.services import client_views, clients, invoice_views, onboarding_views, pausing, switching
 from ksef_tui.services.importing import ImportRow
 from ksef_tui.services.office import Office
 from ksef_tui.services.reserve import TakeoverPreview
@@ -58,7 +59,10 @@ def _queue_row(row: QueueRow) -> dict[str, Any]:
         "channel": row.channel,
         "state": row.state.value,
         "reason_code": row.reason_code or ("standing" if row.standing else ""),
-        "reason": row.reason or row.standing,
+        "reason": row.reason or (row.why.text if row.why is not None else ""),
+        "why": row.why.code if row.why is not None else "",
+        "next_at": to_text(row.why.until) if row.why is not None and row.why.until is not None else None,
+        "urgent": row.urgent,
         "ksef_number": row.ksef_number,
         "upo": row.upo.value,
         "sha256": row.sha256,
@@ -125,7 +129,15 @@ def _client(office: Office, operator: Operator, client_id: int) -> dict[str, Any
         "waiting": row.waiting,
         "stuck": row.stuck,
         "self_service": bool(stored is not None and stored["self_service"]),
+        "paused": _pause(pausing.of_client(office, client_id)),
     }
+
+
+def _pause(pause: Pause | None) -> dict[str, Any] | None:
+    """Who stopped the sending of a client, when and why; `everything`: not this client alone. Null: nobody."""
+    if pause is None:
+        return None
+    return {"by": pause.login, "at": to_text(pause.at), "why": pause.why, "everything": pause.everything}
 
 
 def authorizations(office: Office, operator: Operator, limit: int) -> list[dict[str, Any]]:

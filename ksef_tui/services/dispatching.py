@@ -8,25 +8,23 @@ from datetime import datetime, time, timedelta
 
 from ksef_tui.domain.authorizations import CAN_SEND, AuthState
 from ksef_tui.domain.dispatching import Due, Way, way
-from ksef_tui.domain.times import WARSAW, from_text, polish_day
+from ksef_tui.domain.times import WARSAW, polish_day
 from ksef_tui.ksef import operations
+from ksef_tui.ksef.api import Access
 from ksef_tui.ksef.http import Order
 from ksef_tui.ksef.limits import limit_for
 from ksef_tui.ksef.packages import MOST_INVOICES, Compression
 from ksef_tui.services import batches, login, personal, reconciling, sending
+from ksef_tui.services.standing import AFTER_A_FAILURE, UNPACKED, refused_until
 from ksef_tui.services.turn import Turn
-from ksef_tui.store import authorizations, invoices, sessions, settings
-
-UNPACKED = 430  # KSeF could not open the archive: the next one is a ZIP
-# After a package that KSeF refused as a whole its client's invoices go one by one, and those with attachments wait.
-AFTER_A_FAILURE = timedelta(hours=1)
+from ksef_tui.store import authorizations, invoices, pauses, sessions, settings
 
 
 async def dispatch(turn: Turn) -> None:
     """Send what is due. Raises NotNow, NoAccess and KsefError; each invoice says for itself what became of it."""
     await batches.go_on(turn)
     await reconciling.reconcile(turn)
-    if turn.client["paused"] or turn.settling:
+    if turn.settling or pauses.in_force(turn.office.db, turn.client_id) is not None:
         return
     owner = personal.sends_for(turn.office, turn.client_id)
     due = invoices.due_to_send(turn.office.db, turn.client_id, turn.now, MOST_INVOICES, owner)
@@ -35,6 +33,15 @@ async def dispatch(turn: Turn) -> None:
     access = await login.access_for(turn)
     if AuthState(authorizations.get(turn.office.db, turn.client_id)["state"]) not in CAN_SEND:
         return
+    urgent = [row for row in due if row["urgent_at"]]
+    rest = [row for row in due if not row["urgent_at"]]
+    for rows in (urgent, rest):  # what a person marked goes before the rest and apart from it
+        if rows:
+            await _send(turn, access, rows)
+
+
+async def _send(turn: Turn, access: Access, due: Sequence[sqlite3.Row]) -> None:
+    """Send these the way that is right for so many."""
     attached = [row for row in due if row["attachment"]]  # facts §11: they go only in packages
     others = [row for row in due if not row["attachment"]]
     if attached and _package_possible(turn):
@@ -54,6 +61,7 @@ def _what_is_due(turn: Turn, due: Sequence[sqlite3.Row]) -> Due:
         packages=_package_possible(turn),
         until_midnight=_until_midnight(turn.now) if today else None,
         per_minute=known.per_minute if known.per_minute >= 0 else MOST_INVOICES,
+        urgent=bool(due[0]["urgent_at"]),
     )
 
 
@@ -64,18 +72,10 @@ def _until_midnight(now: datetime) -> float:
 
 def _package_possible(turn: Turn) -> bool:
     """Whether a package may be opened now and closed after it, and KSeF has not just refused one."""
-    return not _refused_lately(turn) and turn.keeper.left(Order(operations.OPEN_BATCH, context=turn.nip).call()) >= 2
-
-
-def _refused_lately(turn: Turn) -> bool:
-    """Whether KSeF refused the last package of this client as a whole. One tar.gz that it could not open is no reason:
-    the next is a ZIP."""
-    row = sessions.last_of_kind(turn.office.db, turn.client_id, "batch")
-    if row is None or row["code"] is None or row["code"] < 400 or row["code"] == 445:
-        return False
-    if row["code"] == UNPACKED and row["compression"] == "TarGz":
-        return False
-    return turn.now - from_text(row["created_at"]) < AFTER_A_FAILURE
+    return (
+        refused_until(turn.office, turn.client_id, turn.now) is None
+        and turn.keeper.left(Order(operations.OPEN_BATCH, context=turn.nip).call()) >= 2
+    )
 
 
 def _compression(turn: Turn) -> Compression:

@@ -20,7 +20,7 @@ from ksef_tui.ksef.public_keys import KEY_ENCRYPTION
 from ksef_tui.services import login, personal
 from ksef_tui.services.calls import LeaseLost, NotNow
 from ksef_tui.services.turn import Turn
-from ksef_tui.store import authorizations, invoices, sessions
+from ksef_tui.store import authorizations, invoices, pauses, sessions
 
 SESSION_LIFE = timedelta(hours=11)  # no new invoices after that
 KSEF_CLOSES_AFTER = timedelta(hours=12)
@@ -162,6 +162,8 @@ async def close_idle(turn: Turn, idle: timedelta) -> None:
 def _soon_wanted(turn: Turn) -> bool:
     """Whether invoices wait that will go out within minutes: then closing and opening anew would cost the budget."""
     owner = personal.sends_for(turn.office, turn.client_id)
+    if pauses.in_force(turn.office.db, turn.client_id) is not None:
+        return False
     if turn.settling or not invoices.due_to_send(turn.office.db, turn.client_id, turn.now, 1, owner):
         return False
     wait = turn.keeper.wait_for(Order(operations.SEND_INVOICE, context=turn.nip).call())

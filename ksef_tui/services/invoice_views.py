@@ -11,29 +11,24 @@ from datetime import datetime
 from decimal import Decimal
 from itertools import chain
 
-from ksef_tui.domain.authorizations import AUTH_BADGES, CAN_SEND, AuthState
 from ksef_tui.domain.invoices import INVOICE_BADGES, InvoiceState, UpoState
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Act, Operator, require
+from ksef_tui.domain.standing import Why
 from ksef_tui.domain.text import fold
 from ksef_tui.domain.times import from_text, warsaw
-from ksef_tui.services.client_views import state_of
 from ksef_tui.services.guards import is_anothers
 from ksef_tui.services.office import Office
+from ksef_tui.services.standing import Standing
 from ksef_tui.services.views import InvoiceDetails, InvoiceLine, QueueFilter, QueueRow, TimelineRow
-from ksef_tui.store import documents, invoices, limits, offices, records
+from ksef_tui.store import documents, invoices, records
 
 XML_SHOWN = 200_000  # characters
 LINES_SHOWN = 200
-SWITCHING = "klient zmienia się na profil biura: wyśle, gdy przyjdzie to, co w drodze"
 
 _QUEUE = """
-SELECT v.*, c.nip, c.name AS client, c.paused, a.state AS auth_state, a.valid_until, a.method AS auth_method,
-       s.reference AS session_reference,
-       i.operator_id AS personal_to, w.client_id IS NOT NULL AND w.phase <> 'ending' AS switching, w.retry_at AS switch_retry
-FROM invoice v JOIN client c ON c.id = v.client_id JOIN authorization a ON a.client_id = v.client_id
-LEFT JOIN session s ON s.id = v.session_id LEFT JOIN identity i ON i.id = a.identity_id
-LEFT JOIN identity_switch w ON w.client_id = v.client_id
+SELECT v.*, c.nip, c.name AS client, s.reference AS session_reference, s.kind AS session_kind, s.state AS session_state
+FROM invoice v JOIN client c ON c.id = v.client_id LEFT JOIN session s ON s.id = v.session_id
 WHERE v.id IN ({ids}) AND (:only IS NULL OR v.client_id = :only)
 """
 
@@ -77,7 +72,18 @@ def queue_rows(office: Office, operator: Operator, ids: Sequence[int]) -> dict[i
     now = office.clock()
     marks = ", ".join(str(int(i)) for i in ids)
     rows = office.db.rows(_QUEUE.format(ids=marks), {"only": operator.client_id})
-    return {row["id"]: _queue_row(office, row, now) for row in rows}
+    reader = Standing(office, now)
+    return {row["id"]: _queue_row(row, reader.why(row), now) for row in rows}
+
+
+def clients_of(office: Office, operator: Operator, ids: Sequence[int]) -> list[int]:
+    """Whose invoices these are."""
+    rows = office.db.rows(
+        "SELECT DISTINCT client_id FROM invoice WHERE id IN (SELECT value FROM json_each(:ids)) "
+        "AND (:only IS NULL OR client_id = :only) ORDER BY client_id",
+        {"ids": json.dumps(list(ids)), "only": operator.client_id},
+    )
+    return [row[0] for row in rows]
 
 
 def queue_counts(office: Office, operator: Operator, client_id: int | None = None) -> dict[InvoiceState, int]:
@@ -90,10 +96,9 @@ def queue_counts(office: Office, operator: Operator, client_id: int | None = Non
     return {InvoiceState(row[0]): row[1] for row in rows if row[1]}
 
 
-def _queue_row(office: Office, row: sqlite3.Row, now: datetime) -> QueueRow:
+def _queue_row(row: sqlite3.Row, why: Why | None, now: datetime) -> QueueRow:
     state = InvoiceState(row["state"])
     send_after = from_text(row["send_after"]) if row["send_after"] else None
-    due = state is InvoiceState.APPROVED and (send_after is None or send_after <= now)
     return QueueRow(
         id=row["id"],
         client_id=row["client_id"],
@@ -111,7 +116,7 @@ def _queue_row(office: Office, row: sqlite3.Row, now: datetime) -> QueueRow:
         state=state,
         reason_code=row["reason_code"],
         reason=row["reason"],
-        hint=_hint(office, row, state, send_after, now),
+        hint=why.text if why is not None else _hint(row, state),
         ksef_number=row["ksef_number"],
         upo=UpoState(row["upo"]),
         sha256=row["sha256"],
@@ -120,16 +125,14 @@ def _queue_row(office: Office, row: sqlite3.Row, now: datetime) -> QueueRow:
         attempts=row["attempts"],
         send_after=send_after if state is InvoiceState.APPROVED else None,
         changed_at=from_text(row["changed_at"]),
-        standing=standing_reason(office, row, now) if due else "",
+        standing=why.text if why is not None and why.obstacle else "",
+        why=why,
+        urgent=row["urgent_at"] is not None and state in (InvoiceState.APPROVED, InvoiceState.SENDING),
     )
 
 
-def _hint(office: Office, row: sqlite3.Row, state: InvoiceState, send_after: datetime | None, now: datetime) -> str:
-    """What is happening, why it stands, what to do: one short phrase."""
-    if state is InvoiceState.APPROVED:
-        if send_after is not None and send_after > now:
-            return f"{warsaw(send_after):%H:%M:%S} · c cofa"
-        return standing_reason(office, row, now) or "czeka na wysyłkę"
+def _hint(row: sqlite3.Row, state: InvoiceState) -> str:
+    """What is happening, what to do: one short phrase."""
     if state is InvoiceState.ACCEPTED:
         upo = {"saved": "UPO ✓", "late": "UPO spóźnione!", "unavailable": "UPO u nadawcy oryginału"}.get(
             row["upo"], "UPO w drodze"
@@ -140,30 +143,6 @@ def _hint(office: Office, row: sqlite3.Row, state: InvoiceState, send_after: dat
     if state is InvoiceState.PROCESSING:
         return f"w KSeF od {warsaw(from_text(row['changed_at'])):%H:%M}"
     return str(row["reason"])
-
-
-def standing_reason(office: Office, row: sqlite3.Row, now: datetime) -> str:
-    """Why an approved invoice does not move, or empty. The row has `paused`, `auth_state`, `valid_until`,
-    `auth_method`, `nip`, `approved_by`, `switching` and `switch_retry` (a change of identity that is wished for), and
-    `personal_to`: whose personal certificate the client is authorised with."""
-    if row["paused"]:
-        return "wysyłka klienta wstrzymana"
-    if row["switching"] and not (row["switch_retry"] and from_text(row["switch_retry"]) > now):
-        return SWITCHING
-    if row["personal_to"] is not None and row["approved_by"] != row["personal_to"]:
-        return "klient ma certyfikat osobisty – wyśle tylko to, co zatwierdzi jego właściciel"
-    auth = state_of(office, row["auth_state"], row["valid_until"], row["auth_method"], now)
-    if auth is AuthState.RUNNING:
-        return "łączenie z KSeF"
-    if auth not in CAN_SEND:
-        return _no_access(auth)
-    if offices.is_reconciled_first(office.db, row["nip"]):
-        return "po odtworzeniu kopii sprawdzam w KSeF, co już wysłano"
-    blocked = max(limits.blocked_until(office.db, row["nip"], group) for group in ("invoiceSend", "onlineSession"))
-    if blocked > now.timestamp():
-        when = warsaw(datetime.fromtimestamp(blocked, tz=now.tzinfo))
-        return f"limit KSeF wyczerpany, następna {when:%H:%M:%S}"
-    return ""
 
 
 def invoice_details(office: Office, operator: Operator, invoice_id: int) -> InvoiceDetails:
@@ -239,7 +218,11 @@ def timeline(office: Office, operator: Operator, invoice_id: int) -> tuple[Timel
     del operator  # asked by the caller, who has the invoice's client
     happened: list[TimelineRow] = []
     for event in invoices.events(office.db, invoice_id):
-        new = INVOICE_BADGES[InvoiceState(event["to_state"])].label
+        new = (
+            "pilna: pójdzie pierwsza"
+            if event["act"] == "urge"
+            else INVOICE_BADGES[InvoiceState(event["to_state"])].label
+        )
         text = new if not event["reason"] else f"{new}: {event['reason']}"
         happened.append(TimelineRow(from_text(event["at"]), "state", event["login"] or "", text))
     happened += [
@@ -266,46 +249,3 @@ def _call_text(call: sqlite3.Row) -> str:
     code = f" {call['code'] or call['status']}" if (call["code"] or call["status"]) and call["kind"] != "ok" else ""
     detail = f": {call['detail']}" if call["detail"] and call["kind"] != "ok" else ""
     return f"← {label}: {outcome}{code}{detail}"
-
-
-def standing(office: Office, operator: Operator) -> list[tuple[str, str, int, str]]:
-    """Clients whose invoices do not move although nobody holds them: (NIP, name, how many, why).
-
-    Approved ones that cannot go out, and, where the authorisation does not work, those whose fate at KSeF cannot be
-    asked and those whose UPO cannot be fetched.
-    """
-    now = office.clock()
-    rows = office.db.rows(
-        "SELECT c.nip, c.name, c.paused, a.state AS auth_state, a.valid_until, a.method AS auth_method, "
-        "i.operator_id AS personal_to, v.approved_by, "
-        "w.client_id IS NOT NULL AND w.phase <> 'ending' AS switching, w.retry_at AS switch_retry, "
-        "v.state = 'approved' AS approved, count(*) AS n FROM invoice v JOIN client c ON c.id = v.client_id "
-        "JOIN authorization a ON a.client_id = c.id LEFT JOIN identity i ON i.id = a.identity_id "
-        "LEFT JOIN identity_switch w ON w.client_id = c.id "
-        "WHERE (v.state IN ('approved', 'sending', 'unknown', 'processing') "
-        "OR (v.state = 'accepted' AND v.upo IN ('none', 'late'))) AND (:only IS NULL OR c.id = :only) "
-        "GROUP BY c.id, v.approved_by, v.state = 'approved' ORDER BY c.name, approved DESC",
-        {"only": operator.client_id},
-    )
-    found = []
-    for row in rows:
-        auth = state_of(office, row["auth_state"], row["valid_until"], row["auth_method"], now)
-        works = auth in CAN_SEND or auth is AuthState.READ_ONLY
-        why = standing_reason(office, row, now) if row["approved"] else ("" if works else _no_access(auth))
-        if why:
-            what = "" if row["approved"] else "wysłane, wynik nieznany – "
-            found.append((row["nip"], row["name"], row["n"], what + why))
-    return found
-
-
-_NO_ACCESS = {
-    AuthState.NO_PERMISSION: "brak uprawnień w KSeF",
-    AuthState.READ_ONLY: "brak prawa wystawiania w KSeF",
-    AuthState.BLOCKED: "blokada MF",
-    AuthState.EXPIRED: "wygasła autoryzacja",
-    AuthState.FAILED: "autoryzacja nieudana",
-}
-
-
-def _no_access(auth: AuthState) -> str:
-    return _NO_ACCESS.get(auth, f"brak autoryzacji ({AUTH_BADGES[auth].label})")

@@ -20,7 +20,7 @@ from ksef_tui.services.calls import LeaseLost, NotNow
 from ksef_tui.services.interactive import Ready, learn, open_session, usable_session
 from ksef_tui.services.outgoing import checked
 from ksef_tui.services.turn import Turn
-from ksef_tui.store import invoices, sessions
+from ksef_tui.store import invoices, pauses, sessions
 
 FIRST_LOOK = 0.3  # seconds from a send to the first question about it
 AT_A_TIME = 50  # invoices taken up in one pass, so that the pass also tracks and closes
@@ -39,6 +39,9 @@ async def send(turn: Turn, access: Access, due: Sequence[sqlite3.Row]) -> None:
     if ready is None:
         return
     for row in due[:AT_A_TIME]:
+        if not row["urgent_at"] and invoices.urgent_due(turn.office.db, turn.client_id, turn.now):
+            turn.come_back(0)  # marked meanwhile: the next pass begins with it
+            return
         await _send_one(turn, access, ready, row)
 
 
@@ -52,7 +55,7 @@ async def _send_one(turn: Turn, access: Access, ready: Ready, row: sqlite3.Row) 
     await turn.ready(operations.SEND_INVOICE)
     attempt = row["attempts"] + 1
     if not _commit_intent(turn, session, row, attempt):
-        return  # a person took it back, or somebody else approved it anew, in the last moment
+        return  # a person took it back or stopped the sending, or somebody else approved it anew, in the last moment
     turn.doing.invoice_id = row["id"]
     try:
         reference = await turn.api.send_invoice(access, session["reference"], encrypted)
@@ -79,7 +82,7 @@ def _only_this_one(error: Exception) -> bool:
 def _commit_intent(turn: Turn, session: sqlite3.Row, row: sqlite3.Row, attempt: int) -> bool:
     """Rule 3: which session, which place, which attempt, when – before the POST."""
     with turn.office.db.write() as connection:
-        if not personal.may_send(turn.office, row):
+        if not personal.may_send(turn.office, row) or pauses.in_force(turn.office.db, turn.client_id) is not None:
             return False
         ordinal = connection.execute(
             "SELECT ifnull(max(ordinal), 0) + 1 FROM invoice WHERE session_id = ?", (session["id"],)

@@ -7,7 +7,7 @@ told who looks, and a `client` operator sees one company only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -15,9 +15,10 @@ from ksef_tui.domain.authorizations import AuthMethod, AuthState, AuthStep
 from ksef_tui.domain.invoices import InvoiceState, UpoState
 from ksef_tui.domain.onboarding import OnboardingStep
 from ksef_tui.domain.roles import Operator
+from ksef_tui.domain.standing import Why
 from ksef_tui.domain.text import count_of
 from ksef_tui.domain.times import to_text
-from ksef_tui.services import alarms
+from ksef_tui.services import alarms, pausing
 from ksef_tui.services.office import Office
 from ksef_tui.store import leases
 from ksef_tui.store.records import recent_outcomes
@@ -74,7 +75,9 @@ class QueueRow:
     attempts: int
     send_after: datetime | None  # until then it can be recalled; UTC
     changed_at: datetime  # UTC
-    standing: str = ""  # why an approved invoice does not move, in Polish
+    standing: str = ""  # why it does not move though it is its turn, in Polish
+    why: Why | None = None  # why an invoice that is to be sent waits, and until when
+    urgent: bool = False  # a key marked it to go first
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +220,8 @@ class HeaderView:
     office_name: str
     ksef: str  # works | trouble | silent | untried: our own calls of the last minutes
     ksef_word: str  # Polish
-    sending: str  # on | off | paused
-    sending_word: str  # "wysyłka", "nikt nie wysyła"
+    sending: str  # on | off | paused | part: some clients are paused
+    sending_word: str  # "wysyłka", "nikt nie wysyła", "wstrzymane przez ANNA 12:04"
     alarm: str  # a sentence for every screen (480), else empty
     exercise: bool  # the demo says so on screen
 
@@ -247,18 +250,29 @@ def header(office: Office, operator: Operator) -> HeaderView:
         ksef, ksef_word = "trouble", "KSeF z kłopotami"
     else:
         ksef, ksef_word = "works", "KSeF działa"
-    working = bool(leases.holders(office.db, "worker:"))
+    sending, sending_word = _sending(office, operator)
     return HeaderView(
         environment=office.environment.code,
         environment_label=office.environment.label,
         office_name=office.name,
         ksef=ksef,
         ksef_word=ksef_word,
-        sending="on" if working else "off",
-        sending_word="wysyłka" if working else "nikt nie wysyła",
+        sending=sending,
+        sending_word=sending_word,
         alarm=_alarm(office, operator),
         exercise=office.exercise,
     )
+
+
+def _sending(office: Office, operator: Operator) -> tuple[str, str]:
+    """Whether anybody sends, and what a person stopped; why it was stopped stands at each invoice."""
+    if not leases.holders(office.db, "worker:"):
+        return "off", "nikt nie wysyła"
+    stopped = pausing.of_everything(office)
+    if stopped is not None:
+        return "paused", replace(stopped, why="").said(office.clock())
+    clients = len(pausing.paused_clients(office, operator))
+    return ("part", f"wysyłka bez {clients}") if clients else ("on", "wysyłka")
 
 
 def _alarm(office: Office, operator: Operator) -> str:
@@ -334,10 +348,13 @@ def changes_since(office: Office, operator: Operator, seq: int) -> Changes:
             row[0]
             for row in office.db.rows(f"SELECT {column} FROM {table} WHERE change_seq > ? LIMIT ?", (seq, limit))  # noqa: S608
         }
+    paused = office.db.rows("SELECT client_id FROM pause WHERE change_seq > ?", (seq,))
+    client_ids |= {row[0] for row in paused if row[0] is not None}
     if operator.client_id is not None:
         changed = [row for row in changed if row["client_id"] == operator.client_id]
         client_ids &= {operator.client_id}
     everything = len(changed) > CHANGES_NAMED or len(client_ids) > CHANGES_NAMED
+    everything = everything or any(row[0] is None for row in paused)  # all sending was stopped, or goes on
     return Changes(now_seq, tuple(sorted(client_ids)), tuple(row["id"] for row in changed), everything)
 
 

@@ -40,7 +40,7 @@ from ksef_tui.services import (
 from ksef_tui.services.calls import LEASE_SECONDS, CallKeeper, Doing, LeaseLost, NotNow, doing
 from ksef_tui.services.office import Office
 from ksef_tui.services.turn import NoAccess, Polls, Turn, to_serve
-from ksef_tui.store import authorizations, invoices, leases, settings, switches
+from ksef_tui.store import authorizations, invoices, leases, pauses, settings, switches
 from ksef_tui.store.records import audit
 
 if TYPE_CHECKING:
@@ -150,9 +150,13 @@ class Worker:
             ("authorization", "client_id"),
             ("client", "id"),
             ("staff_order", "client_id"),
+            ("pause", "client_id"),
         ):
             for row in self.office.db.rows(f"SELECT DISTINCT {column} FROM {table} WHERE change_seq > ?", (self._seq,)):  # noqa: S608
-                self.clients.setdefault(row[0], Client()).next_at = 0.0
+                if row[0] is None:  # everything was stopped, or goes on
+                    self._looked_at = float("-inf")
+                else:
+                    self.clients.setdefault(row[0], Client()).next_at = 0.0
         for row in authorizations.with_intent(self.office.db):  # a person waits for it: now, whatever failed before
             self.clients.setdefault(row["client_id"], Client()).not_before = 0.0
         self._seq = newest_seq(self.office)
@@ -191,10 +195,18 @@ class Worker:
             and client.next_at <= now
             and client.not_before <= now
         ]
-        for _, client_id in sorted(due)[
-            : max(0, free)
-        ]:  # who has waited longest first: no flood starves another (rule 10)
+        urgent = self._with_urgent() if len(due) > free else frozenset()
+        # What a key marked goes first; then who has waited longest: no flood starves another (rule 10).
+        due.sort(key=lambda one: (one[1] not in urgent, one))
+        for _, client_id in due[: max(0, free)]:
             self.running[client_id] = asyncio.create_task(self._serve(client_id))
+
+    def _with_urgent(self) -> frozenset[int]:
+        """Clients with invoices that a person marked to go now."""
+        rows = self.office.db.rows(
+            "SELECT DISTINCT client_id FROM invoice WHERE state = 'approved' AND urgent_at IS NOT NULL"
+        )
+        return frozenset(row[0] for row in rows)
 
     def _want_probe(self, now: float) -> None:
         """At most one client at a time; a worker that ends when it is idle leaves probes to one that stays."""
@@ -227,18 +239,26 @@ class Worker:
             client.failures = 1 if client.polls.progress > before else client.failures + 1
             pause = min(LONGEST_BACKOFF, 2.0 ** (client.failures - 1)) * random.uniform(0.8, 1.2)  # noqa: S311
             client.not_before = client.next_at = loop.time() + pause
-            self._remember(client_id, error)
+            self._remember(client_id, error, pause)
             return
+        if client.failures:
+            self._rests_no_more(client_id)
         client.failures = 0
         if wanted is not None:  # a wake-up during the pass stands
             wanted_at = loop.time() + wanted
             client.next_at = wanted_at if client.next_at is None else min(client.next_at, wanted_at)
 
-    def _remember(self, client_id: int, error: Exception) -> None:
-        """Weather tells itself on rows and badges. A problem is told on every screen; a mistake of the program must
-        neither stop the other clients nor be lost."""
+    def _remember(self, client_id: int, error: Exception, pause: float) -> None:
+        """Whatever failed, the rows of the client say why nothing moves for `pause` seconds. A problem is told on every
+        screen; a mistake of the program must neither stop the other clients nor be lost."""
         from ksef_tui.ksef.errors import KsefError
 
+        reason = error.message if isinstance(error, KsefError | Problem) else "błąd programu (zapisany w dzienniku)"
+        try:
+            with self.office.db.write() as connection:
+                pauses.put_rest(connection, client_id, self.office.clock() + timedelta(seconds=pause), reason)
+        except Problem as problem:
+            self._cannot_write(problem)
         if isinstance(error, KsefError):
             return
         act, text = (
@@ -260,6 +280,13 @@ class Worker:
         else:
             if isinstance(error, Problem):
                 self._cannot_write(error)
+
+    def _rests_no_more(self, client_id: int) -> None:
+        try:
+            with self.office.db.write() as connection:
+                pauses.end_rest(connection, client_id)
+        except Problem as problem:
+            self._cannot_write(problem)
 
     def _cannot_write(self, problem: Problem) -> None:
         """Tell what is wrong with this installation, once; a database that takes nothing ends the work."""
@@ -385,20 +412,22 @@ def anything_moves(office: Office) -> bool:
         return True
     from ksef_tui.services.client_views import state_of
 
+    stopped = pauses.of_all(office.db) is not None
     for row in office.db.rows(_MOVING):
         state = state_of(office, row["state"], row["valid_until"], row["method"], now)
         works = state in CAN_SEND or state == "read_only"
         if works and (row["on_wire"] or row["receipts"] or row["sessions"]):
             return True
-        if state in CAN_SEND and row["approved"] and not row["paused"]:
+        if state in CAN_SEND and row["approved"] and not row["paused"] and not stopped:
             return True
     return False
 
 
 _MOVING = f"""
-SELECT a.client_id, a.state, a.valid_until, a.method, c.paused,
+SELECT a.client_id, a.state, a.valid_until, a.method,
+  EXISTS (SELECT 1 FROM pause p WHERE p.client_id = a.client_id AND p.ended_at IS NULL) AS paused,
   CASE WHEN i.operator_id IS NULL
-    THEN (SELECT sum(n) FROM invoice_count n WHERE n.client_id = a.client_id AND n.state = 'approved')
+    THEN EXISTS (SELECT 1 FROM invoice v WHERE v.client_id = a.client_id AND v.state = 'approved' AND v.approved_by IS NOT NULL)
     ELSE (SELECT count(*) FROM invoice v JOIN operator o ON o.id = i.operator_id AND o.disabled_at IS NULL
           WHERE v.client_id = a.client_id AND v.state = 'approved' AND v.approved_by = o.id AND {invoices.RECORDED} = o.id)
   END AS approved,

@@ -16,6 +16,7 @@ _COLUMNS = frozenset(
     {
         "reason_code", "reason", "mode", "channel", "send_after", "approved_by", "session_id", "ordinal", "reference",
         "attempts", "ksef_number", "original_session", "accepted_at", "upo", "upo_sha256", "upo_at", "replaced_by", "next_look",
+        "urgent_at",
     }
 )  # fmt: skip
 _INSERTED = (
@@ -171,14 +172,24 @@ def interrupted(db: Database, client_id: int) -> list[int]:
 def due_to_send(
     db: Database, client_id: int, now: datetime, limit: int, approved_by: int | None = None
 ) -> list[sqlite3.Row]:
-    """Approved invoices of a client whose recall window has passed, oldest first; of one operator's approval, which the
-    record of what happened confirms, or of anybody's."""
+    """Approved invoices of a client whose recall window has passed, the urgent ones first, then the oldest; of one
+    operator's approval, which the record of what happened confirms, or of anybody's."""
     whose = "v.approved_by IS NOT NULL" if approved_by is None else f"v.approved_by = ? AND {RECORDED} = ?"
     return db.rows(
         "SELECT v.* FROM invoice v WHERE v.client_id = ? AND v.state = 'approved' "
-        f"AND (v.send_after IS NULL OR v.send_after <= ?) AND {whose} ORDER BY v.id LIMIT ?",
+        f"AND (v.send_after IS NULL OR v.send_after <= ?) AND {whose} ORDER BY v.urgent_at IS NULL, v.id LIMIT ?",
         (client_id, to_text(now), *(() if approved_by is None else (approved_by, approved_by)), limit),
     )
+
+
+def urgent_due(db: Database, client_id: int, now: datetime) -> int:
+    """How many invoices of a client were marked as urgent and may go out now."""
+    found: int = db.value(
+        "SELECT count(*) FROM invoice WHERE client_id = ? AND state = 'approved' AND urgent_at IS NOT NULL "
+        "AND (send_after IS NULL OR send_after <= ?)",
+        (client_id, to_text(now)),
+    )
+    return found
 
 
 def of_session(db: Database, session_id: int, states: Sequence[InvoiceState]) -> list[sqlite3.Row]:

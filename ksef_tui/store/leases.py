@@ -98,3 +98,9 @@ def holders(db: Database, prefix: str) -> list[str]:
     now = boot_seconds()
     rows = db.rows("SELECT * FROM lease WHERE name >= ? AND name < ? AND expires > ?", (prefix, prefix + "\uffff", now))
     return [r["name"] for r in rows if is_alive(r["pid"], r["pid_started"], r["boot_id"])]
+
+
+def held_by(db: Database, name: str) -> int | None:
+    """The number of the living process that holds this lease; None when nobody does."""
+    row = db.row("SELECT * FROM lease WHERE name = ? AND expires > ?", (name, boot_seconds()))
+    return row["pid"] if row is not None and is_alive(row["pid"], row["pid_started"], row["boot_id"]) else None

@@ -116,11 +116,6 @@ def client_by_nip(db: Database, nip: str) -> sqlite3.Row | None:
     return db.row("SELECT * FROM client WHERE nip = ?", (nip,))
 
 
-def is_reconciled_first(db: Database, nip: str) -> bool:
-    """Whether a client's invoices wait until what was sent after a restored backup has been looked for."""
-    return bool(db.value("SELECT reconcile_since IS NOT NULL FROM client WHERE nip = ?", (nip,)))
-
-
 def reconcile_since(db: Database, client_id: int) -> str | None:
     """The moment of a restored backup, while what was sent after it has not been looked for yet."""
     found: str | None = db.value("SELECT reconcile_since FROM client WHERE id = ?", (client_id,))

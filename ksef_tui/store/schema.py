@@ -8,6 +8,7 @@ Every table is STRICT. Two things keep themselves up to date by trigger, so that
 from __future__ import annotations
 
 from ksef_tui.store import schema_access as access
+from ksef_tui.store import schema_queue as queue
 from ksef_tui.store.feed import feed
 
 _OFFICE = [
@@ -301,4 +302,5 @@ STEPS: list[tuple[str, list[str]]] = [
     ("onboarding", access.ONBOARDING),
     ("staff", access.STAFF),
     ("batches", _BATCHES),
+    ("urgency", queue.URGENCY),
 ]

@@ -28,12 +28,14 @@ from ksef_tui.tui.dialogs.pick import Pick, Search, matching
 from ksef_tui.tui.present import Line, clean, fit
 from ksef_tui.tui.staff_acts import StaffActs
 from ksef_tui.tui.switch_acts import SwitchActs
+from ksef_tui.tui.urgency_acts import UrgencyActs
 
 if TYPE_CHECKING:
     from ksef_tui.tui.app import KsefTui
     from ksef_tui.tui.main import MainScreen
 
 MOST_FOUND = 60  # lines of a search
+Decide = Callable[[Callable[..., ActResult], str], Awaitable[None]]
 
 
 class Acts:
@@ -74,6 +76,7 @@ class Acts:
             **(on_one := {**AccessActs(screen, app).flows, **SwitchActs(screen, app).flows}),
             **BulkActs(screen, app, on_one).flows,
             **StaffActs(screen, app).flows,
+            **UrgencyActs(screen, app, self._decide).flows,
         }
 
     @property

@@ -254,7 +254,8 @@ def invoice(look: Look, details: InvoiceDetails, width: int) -> list[Line]:
     said = row.reason or ("" if row.ksef_number else row.hint)
     if row.send_after is not None and said.endswith("c cofa"):
         said = f"Zostanie wysłana o {moment(row.send_after)[-8:]}; do tego czasu c cofa zatwierdzenie."
-    for text, tone in ((said, "text"), (details.what_to_do, "strong")):
+    urgent = "Pilna: pójdzie przed innymi tego klienta." if row.urgent else ""
+    for text, tone in ((said, "text"), (urgent, "wait"), (details.what_to_do, "strong")):
         if text:
             lines += [((line, tone),) for line in wrap(text, width)]
     lines.append(())

@@ -153,6 +153,7 @@ class MainScreen(Screen[None]):
             self.invoices_changed.publish(changes.invoice_ids)
         if changes.client_ids:
             self.clients.list.changed(changes.client_ids)
+            self.queue.clients_changed(changes.client_ids)
         if self.runs.open:  # clients change many times a second: what is sorted and counted is read once in it
             self._put_off = (self._put_off or frozenset()) | frozenset(changes.client_ids)
         else:

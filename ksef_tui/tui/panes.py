@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -27,6 +27,7 @@ from ksef_tui.tui.present import Line, Span, clean
 from ksef_tui.tui.windowed import WindowList
 
 TYPING_PAUSE = 0.12  # seconds without a key before a filter is looked up
+LOOK_WHY_EVERY = 3  # seconds after which the reasons of what waits to be sent are read again: no change tells of them
 
 
 class Pane(Vertical):
@@ -298,6 +299,7 @@ class QueuePane(FilteredPane):
         self.marked_states: Counter[InvoiceState] = Counter()
         self._newest = 0
         self._counting: set[int] = set()
+        self._seconds = 0
         self._loader: Loader[array[int]] = Loader(desk, self._job, self._show, self.run_worker, self.fail)
         self._counter: Loader[dict[InvoiceState, int]] = Loader(
             desk, self._count_job, self._show_counts, self.run_worker, self.fail
@@ -370,8 +372,17 @@ class QueuePane(FilteredPane):
             self.list.add_first(came)
             self._draw_title()
 
+    def clients_changed(self, client_ids: Collection[int]) -> None:
+        """What is so for a client decides why its invoices stand."""
+        self.list.changed([row.id for row in self.list.visible_rows() if row.why and row.client_id in client_ids])
+
     def tick(self) -> None:
-        """A second has passed: rows that count down are drawn anew."""
+        """A second has passed: rows that count down are drawn anew, and now and then why others stand is looked at."""
+        self._seconds += 1
+        if self._seconds % LOOK_WHY_EVERY == 0 and (
+            waiting := [row.id for row in self.list.visible_rows() if row.why is not None]
+        ):
+            self.list.changed(waiting)
         now = self.desk.now()
         counting = {row.id for row in self.list.visible_rows() if present.seconds_to_recall(row, now)}
         if counting:

@@ -253,6 +253,8 @@ def queue_row(look: Look, row: QueueRow, columns: Columns, marked: bool, now: da
         spans.append((fit(day(row.issue_date, year=False), columns.day) + " ", "dim"))
     spans.append((fit(money(row.gross, row.currency), columns.gross, right=True) + " ", "dim" if quiet else "text"))
     word, _, note = badge.label.partition(" (")
+    if row.urgent and row.state is InvoiceState.APPROVED:
+        word = "pilna"
     label = f"{look.glyph(badge)} {word}"
     hint = queue_hint(look, row, now, brief=not columns.hint) or note.rstrip(")")
     if columns.hint:
@@ -276,6 +278,8 @@ def queue_hint(look: Look, row: QueueRow, now: datetime, *, brief: bool = False)
     if row.state is InvoiceState.ACCEPTED and row.ksef_number:
         receipt = {UpoState.SAVED: "UPO ✔", UpoState.LATE: "UPO późne!"}.get(row.upo, "")
         return receipt if brief else f"…{clean(row.ksef_number)[-9:]} {receipt}".rstrip()
+    if brief and row.why is not None:
+        return row.why.brief
     hint = clean(row.hint or row.reason)
     return hint.removeprefix("w KSeF ") if brief and row.state is InvoiceState.PROCESSING else hint
 
@@ -283,6 +287,8 @@ def queue_hint(look: Look, row: QueueRow, now: datetime, *, brief: bool = False)
 def seconds_to_recall(row: QueueRow, now: datetime) -> int:
     """Whole seconds in which an approved invoice can still be recalled for sure; 0 otherwise."""
     if row.state is not InvoiceState.APPROVED or row.send_after is None or row.send_after <= now:
+        return 0
+    if row.why is not None and row.why.code != "recall":  # it would not go then anyway
         return 0
     return -((now - row.send_after) // timedelta(seconds=1))
 
@@ -371,7 +377,7 @@ def header(look: Look, view: HeaderView, person: str, now: datetime, width: int)
     if view.exercise:
         left += ((" ĆWICZENIE ", "bar-wait"),)
     ksef = {"works": "bar-good", "trouble": "bar-bad", "silent": "bar-bad"}.get(view.ksef, "bar-quiet")
-    sending = {"on": "bar-good", "paused": "bar-wait"}.get(view.sending, "bar-bad")
+    sending = {"on": "bar-good", "paused": "bar-wait", "part": "bar-wait"}.get(view.sending, "bar-bad")
     dot = "●"
     when = f"{DAYS[local.weekday()]} {local:%d.%m} {local:%H:%M}" if width >= 100 else f"{local:%H:%M}"
     name = clean(person) if width >= 100 else clean(person).split(" ")[0]

@@ -33,6 +33,7 @@ from ksef_tui.domain.invoices import (
 INVOICE_TABLE = """
 approve   waiting    -> approved
 recall    approved   -> waiting
+urge      approved   -> approved
 hold      waiting    -> held
 hold      approved   -> held
 release   held       -> waiting blocked
@@ -125,7 +126,9 @@ def test_only_an_approved_invoice_is_sent_and_only_a_waiting_one_is_approved() -
     assert by_hand == {InvoiceState.WAITING}
 
 
-@pytest.mark.parametrize("act", ["approve", "recall", "hold", "release", "withdraw", "replace", "retry", "recheck"])
+@pytest.mark.parametrize(
+    "act", ["approve", "recall", "urge", "hold", "release", "withdraw", "replace", "retry", "recheck"]
+)
 def test_no_person_moves_an_invoice_that_is_on_the_wire(act: str) -> None:
     assert not any(may_move(act, old, new) for old in ON_THE_WIRE for new in InvoiceState)
 

@@ -33,6 +33,8 @@ invoice.hold       a k c
 invoice.release    a k c
 invoice.withdraw   a k c
 invoice.retry      a k c
+invoice.urge       a k c
+sending.pause      a k -
 upo.export         a k c
 invoice.export     a k c
 setting.change     a - -

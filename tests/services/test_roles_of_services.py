@@ -33,10 +33,12 @@ from ksef_tui.services import (
     letters,
     onboarding,
     operators,
+    pausing,
     reserve,
     staff,
     staff_orders,
     staff_views,
+    standing,
     standing_identities,
     switching,
     syncing,
@@ -136,6 +138,9 @@ REFUSED: dict[str, Ask] = {
     "vaulting.rotate": lambda s, o: vaulting.rotate(s.office, o),
     "vaulting.export": lambda s, o: vaulting.export(s.office, o, s.folder, Secret("inne hasło")),
     "vaulting.take_in": lambda s, o: vaulting.take_in(s.office, o, s.folder, Secret("inne hasło"), "file"),
+    "pausing.pause": lambda s, o: pausing.pause(s.office, o, [s.mine.id]),
+    "pausing.pause of its own": lambda s, o: pausing.pause(s.office, o, [s.other.id]),
+    "pausing.resume": lambda s, o: pausing.resume(s.office, o, pausing.EVERYTHING),
     "operators.listed": lambda s, o: operators.listed(s.office, o),
     "client_views.authorization": lambda s, o: client_views.authorization(s.office, o, s.mine.id),
     "invoice_views.invoice_details": lambda s, o: invoice_views.invoice_details(s.office, o, s.invoice),
@@ -177,7 +182,7 @@ def test_another_companys_operator_is_refused_and_nothing_changes(scene: Scene, 
     assert not scene.folder.exists()
 
 
-@pytest.mark.parametrize("act", ["approve", "recall", "hold", "release", "withdraw", "retry"])
+@pytest.mark.parametrize("act", ["approve", "recall", "urge", "hold", "release", "withdraw", "retry"])
 def test_acts_on_another_companys_invoice_find_no_such_invoice(scene: Scene, act: str):
     result = getattr(approving, act)(scene.office, scene.stranger, [scene.invoice])
     assert (result.done, result.refused) == (
@@ -200,8 +205,13 @@ SEES_ONLY_OWN: dict[str, Callable[[Scene, Operator], object]] = {
     "invoice_views.queue_rows": lambda s, o: list(invoice_views.queue_rows(s.office, o, [s.invoice, s.own_invoice])) == [
         s.own_invoice
     ],
+    "invoice_views.clients_of": lambda s, o: invoice_views.clients_of(s.office, o, [s.invoice, s.own_invoice]) == [s.other.id],
     "invoice_views.queue_counts": lambda s, o: sum(invoice_views.queue_counts(s.office, o).values()) == 1,
-    "invoice_views.standing": lambda s, o: invoice_views.standing(s.office, o) == [],
+    "standing.standing": lambda s, o: standing.standing(s.office, o) == [],
+    "pausing.paused_clients": lambda s, o: (
+        pausing.pause(s.office, s.house.admin, [s.mine.id, s.other.id]),
+        [one.nip for one in pausing.paused_clients(s.office, o)] == [s.other.nip],
+    )[1],
     "approving.waiting_ids": lambda s, o: approving.waiting_ids(s.office, o, None) == [s.own_invoice],
     "approving.summary": lambda s, o: approving.summary(s.office, o, [s.invoice, s.own_invoice]).count == 1,
     "contract.queue": lambda s, o: [r["id"] for r in contract.queue(s.office, o)] == [s.own_invoice],
@@ -228,12 +238,12 @@ def test_lists_show_a_companys_operator_that_company_only(scene: Scene, asked: s
 def test_every_service_function_that_is_told_who_acts_is_in_these_tables():
     """A new function that takes an operator must be asked about here."""
     asked = {name.split(" ")[0] for name in (*REFUSED, *SEES_ONLY_OWN)}
-    asked |= {f"approving.{act}" for act in ("approve", "recall", "hold", "release", "withdraw", "retry")}
+    asked |= {f"approving.{act}" for act in ("approve", "recall", "urge", "hold", "release", "withdraw", "retry")}
     asked |= {"invoice_views.timeline", "authorising.usable_identity"}  # their callers have asked already
     modules = (
         approving, authorising, certifying, client_views, clients, configuring, contract, ending, exporting, external, identities,
         importing, invoice_views, letters, onboarding, operators, reserve, switching, syncing, vaulting, views, standing_identities,
-        staff, staff_orders, staff_views,
+        staff, staff_orders, staff_views, standing, pausing,
     )  # fmt: skip
     taking = {
         f"{module.__name__.rpartition('.')[2]}.{name}"
@@ -302,6 +312,6 @@ async def test_a_personal_certificate_sends_only_what_its_owner_approved(house: 
     approving.approve(house.office, house.admin, [others])
     await house.work()
     assert house.states([own, others]) == ["accepted", "approved"]
-    [(_, _, count, why)] = invoice_views.standing(house.office, house.admin)
+    [(_, _, count, why)] = standing.standing(house.office, house.admin)
     assert count == 1
     assert "certyfikat osobisty" in why

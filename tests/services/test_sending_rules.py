@@ -10,7 +10,7 @@ from support.houses import Client, House
 from support.ministry import ASKING, CLOSE, CLOSING, OPEN, OPENING, SEND, SENDING, SIGNED_LOGIN, Ministry
 
 from ksef_tui.services import approving, authorising, configuring
-from ksef_tui.services.invoice_views import standing
+from ksef_tui.services.standing import standing
 from ksef_tui.services.worker import Worker
 from ksef_tui.store import documents
 

@@ -16,7 +16,7 @@ from support.strangers import Stranger
 from ksef_tui.compose import open_office
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Role
-from ksef_tui.services import approving, authorising, client_views, invoice_views, switching
+from ksef_tui.services import approving, authorising, client_views, invoice_views, standing, switching
 from ksef_tui.services.own_work import carry_out_switches
 from ksef_tui.services.worker import Worker
 from ksef_tui.store import documents, switches
@@ -93,7 +93,7 @@ async def test_f23_the_queue_settles_first_with_the_old_login_and_nothing_new_le
     looks = len(house.calls("session.invoice"))
     await house.work_until(lambda: len(house.calls("session.invoice")) > looks + 1)
     assert (house.auth(client)["method"], house.states([first, second])) == ("token", ["processing", "approved"])
-    [(_, _, count, why)] = invoice_views.standing(house.office, house.admin)
+    [(_, _, count, why)] = standing.standing(house.office, house.admin)
     assert count == 1
     assert "zmienia się na profil" in why
     assert "zmienia się na profil" in invoice_views.queue_rows(house.office, house.admin, [second])[second].hint

@@ -17,7 +17,7 @@ from support.strangers import Stranger
 
 from ksef_tui.compose import open_office
 from ksef_tui.domain.problems import Problem
-from ksef_tui.services import approving, authorising, clients, invoice_views
+from ksef_tui.services import approving, authorising, clients, invoice_views, pausing, standing
 from ksef_tui.services.worker import Worker, anything_moves
 from ksef_tui.store import leases
 
@@ -79,11 +79,11 @@ async def test_a_worker_with_nothing_to_do_ends_at_once_and_calls_nobody(house: 
 async def test_paused_clients_and_those_without_authorisation_do_not_keep_a_worker(house: House):
     paused = await house.ready_client()
     without = house.client()
-    house.edit("UPDATE client SET paused = 1 WHERE id = ?", paused.id)
+    pausing.pause(house.office, house.admin, [paused.id])
     ids = [*house.approved(paused), *house.approved(without)]
     await house.work()
     assert house.states(ids) == ["approved", "approved"]
-    assert len(invoice_views.standing(house.office, house.admin)) == 2
+    assert len(standing.standing(house.office, house.admin)) == 2
 
 
 async def test_idle_is_asked_of_the_database(house: House):

@@ -1,0 +1,30 @@
+"""Steps of the schema that belong to sending: what is urgent, what is paused, which client rests after a failure."""
+
+from __future__ import annotations
+
+from ksef_tui.store.feed import feed
+
+# `pause`: who stopped the sending, of one client or (client_id NULL) of all, and who let it go on. One in force for each.
+# `client_rest`: until when the worker leaves a client alone after a failure, and why; other processes read it.
+URGENCY = [
+    "ALTER TABLE invoice ADD COLUMN urgent_at TEXT",
+    "CREATE INDEX invoice_urgent ON invoice (client_id) WHERE urgent_at IS NOT NULL AND state = 'approved'",
+    """CREATE TABLE pause (
+        id INTEGER PRIMARY KEY,
+        client_id INTEGER REFERENCES client(id),
+        at TEXT NOT NULL,
+        operator_id INTEGER NOT NULL REFERENCES operator(id),
+        why TEXT NOT NULL,
+        ended_at TEXT,
+        ended_by INTEGER REFERENCES operator(id),
+        change_seq INTEGER NOT NULL DEFAULT 0
+    ) STRICT""",
+    "CREATE UNIQUE INDEX pause_of_client ON pause (client_id) WHERE ended_at IS NULL AND client_id IS NOT NULL",
+    "CREATE UNIQUE INDEX pause_of_all ON pause (ended_at IS NULL) WHERE ended_at IS NULL AND client_id IS NULL",
+    "CREATE INDEX pause_change ON pause (change_seq)",
+    *feed("pause"),
+    "ALTER TABLE client DROP COLUMN paused",
+    """CREATE TABLE client_rest (
+        client_id INTEGER PRIMARY KEY REFERENCES client(id), until TEXT NOT NULL, reason TEXT NOT NULL
+    ) STRICT""",
+]
