@@ -215,7 +215,6 @@ RULES: tuple[Rule, ...] = (
         _always("nie wiadomo, kto ją zatwierdził – cofnij ją (c) i zatwierdź"),
         "cofnij ją",
     ),
-    Rule("nobody_sends", S.APPROVED, lambda f: not f.client.sends, _always(_WITHOUT), "nikt nie śle", obstacle=False),
     Rule(
         "reconciling",
         S.APPROVED,
@@ -223,6 +222,7 @@ RULES: tuple[Rule, ...] = (
         _always("po odtworzeniu kopii sprawdzam w KSeF, co już wysłano"),
         "sprawdzanie",
     ),
+    Rule("nobody_sends", S.APPROVED, lambda f: not f.client.sends, _always(_WITHOUT), "nikt nie śle", obstacle=False),
     _closed("rest", S.APPROVED, _rest, "przerwa po błędzie do {until}: {what}"),
     Rule(
         "other_process",
