@@ -1,4 +1,4 @@
-"""Commands that keep an office alive: copies of its database, going back to one."""
+"""Commands that keep an office alive: what is wrong with it, copies of its database, going back to one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from ksef_tui.cli.shared import Context, SomePath, plain, program
+from ksef_tui.cli.shared import Context, SomePath, fail, json_option, plain, program, show
+from ksef_tui.domain.text import count_of
 
 NO_KEY = (
     "Klucza biura w niej nie ma, a bez niego zapisanych certyfikatów i tokenów nie da się odczytać: trzymaj go osobno "
@@ -39,3 +40,34 @@ def restore(context: Context, path: Path) -> None:
         click.echo(plain(f"Baza sprzed odtworzenia: {done.aside}"), err=True)
     if done.key_problem:
         click.echo(plain(f"Uwaga, klucz biura: {done.key_problem}"), err=True)
+
+
+_SIGN = {"error": "✖ BŁĄD", "warning": "! UWAGA", "note": "· info", "ok": "✔"}
+
+
+@program.command()
+@json_option
+@click.option("--offline", is_flag=True, help="nie pyta KSeF")
+@click.pass_obj
+def doctor(context: Context, as_json: bool, offline: bool) -> None:
+    """Co jest nie tak z tą instalacją i co zrobić. Kończy z 1, gdy jest błąd."""
+    from ksef_tui.services.doctor import Installation, Severity, examine
+
+    context.asks = False
+    at = Installation(context.directory)
+    found = examine(at, lambda: context.office, context.login_or_user, offline=offline)
+    rows = [{"code": f.code, "severity": f.severity.value, "text": f.text, "action": f.action} for f in found]
+    if as_json:
+        show(rows, True, str)
+    else:
+        show([row for row in rows if row["severity"] != "ok"], False, _line)
+        well = [row["text"] for row in rows if row["severity"] == "ok"]
+        click.echo(plain(f"{_SIGN['ok']} w porządku: {', '.join(well) or '–'}"))
+    errors = sum(f.severity is Severity.ERROR for f in found)
+    if errors:
+        fail(f"Do naprawienia: {count_of(errors, 'błąd', 'błędy', 'błędów')}.")
+
+
+def _line(row: dict[str, str]) -> str:
+    what = f"{_SIGN[row['severity']]}  {row['text']}  [{row['code']}]"
+    return what + (f"\n        → {row['action']}" if row["action"] else "")

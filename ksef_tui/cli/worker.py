@@ -26,13 +26,14 @@ GRACE = 3.0  # seconds that calls under way get when the time is over; what they
 @click.pass_obj
 def worker(context: Context, until_idle: bool, timeout: float | None, until_eof: bool) -> None:
     """Wysyła: zamienia zapisane zamiary na wywołania KSeF."""
-    from ksef_tui.services import sealing
+    from ksef_tui.services import batches, sealing
     from ksef_tui.services.standing import standing
     from ksef_tui.services.worker import Worker
 
     office, operator = context.office, context.operator
     _ = office.sealer  # a missing key is said now, not at the first invoice
     sealing.drop_left_over(office)
+    batches.drop_left_over(office)
 
     async def work() -> bool:
         """Whether it ended by itself, before the time was over."""

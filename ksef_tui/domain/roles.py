@@ -49,6 +49,7 @@ class Act(StrEnum):
     INVOICE_EXPORT = "invoice.export"
     SETTING_CHANGE = "setting.change"
     BACKUP = "backup"
+    DOCTOR = "doctor"
     VAULT_STATUS = "vault.status"
     VAULT_PASSPHRASE = "vault.passphrase"
     VAULT_PROTECT = "vault.protect"
@@ -82,7 +83,7 @@ _ADMIN_ONLY = frozenset(
     }
 )  # fmt: skip
 _OFFICE_ONLY = _ADMIN_ONLY | {
-    Act.STAFF_SEE, Act.SENDING_PAUSE,
+    Act.DOCTOR, Act.STAFF_SEE, Act.SENDING_PAUSE,
     Act.CLIENT_ADD, Act.IDENTITY_ADD, Act.IDENTITY_TAKEOVER, Act.AUTH_SWITCH, Act.CERTIFICATE_ENROL, Act.CERTIFICATE_REVOKE,
 }  # fmt: skip
 

@@ -316,3 +316,18 @@ def part_of(office: Office, session_id: int, ordinal: int) -> Path:
 def clear(office: Office, session_id: int) -> None:
     """Remove what lies on the disk of a session that is over."""
     shutil.rmtree(folder_of(office, session_id), ignore_errors=True)
+
+
+def left_over(office: Office) -> list[Path]:
+    """Folders of packages whose session is over or was never written down: a process died before it removed them."""
+    folder = office.data_dir / FOLDER
+    if not folder.is_dir():
+        return []
+    live = {str(row["id"]) for row in office.db.rows("SELECT id FROM session WHERE state NOT IN ('finished', 'lost')")}
+    return [path for path in sorted(folder.iterdir()) if path.name not in live]
+
+
+def drop_left_over(office: Office) -> None:
+    """Remove them. A session is written down before its package is made, so nothing under way is touched."""
+    for path in left_over(office):
+        shutil.rmtree(path, ignore_errors=True)

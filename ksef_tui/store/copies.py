@@ -42,6 +42,14 @@ def untouched(path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
+@contextmanager
+def looked_into(path: Path) -> Iterator[sqlite3.Connection]:
+    """A database that others may write meanwhile, only to be read. Raises sqlite3.Error."""
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10)) as connection:
+        connection.row_factory = sqlite3.Row
+        yield connection
+
+
 def on_disk(path: Path) -> None:
     """Make a file, or the names in a folder, last through a loss of power."""
     handle = os.open(path, os.O_RDONLY)

@@ -47,6 +47,14 @@ def started_ticks(pid: int) -> int | None:
     return None if fields[0] in "ZX" else int(fields[19])
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a process stands still (SIGSTOP, a debugger): it lives, and does nothing."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "Tt"
+    except OSError:
+        return False
+
+
 def is_alive(pid: int, started: int, boot: str) -> bool:
     """Whether the process that took a lease still runs."""
     return boot == boot_id() and started_ticks(pid) == started

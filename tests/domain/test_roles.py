@@ -39,6 +39,7 @@ upo.export         a k c
 invoice.export     a k c
 setting.change     a - -
 backup             a - -
+doctor             a k -
 vault.status       a - -
 vault.passphrase   a - -
 vault.protect      a - -
