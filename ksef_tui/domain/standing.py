@@ -207,7 +207,7 @@ RULES: tuple[Rule, ...] = (
         _always("łączenie z KSeF"),
         "łączenie",
     ),
-    Rule("no_access", S.APPROVED, lambda f: f.client.auth not in CAN_SEND, _access_text, "bez dostępu"),
+    Rule("no_access", S.APPROVED, lambda f: f.client.auth not in CAN_SEND, _access_text, "dostęp!"),
     Rule(
         "not_approved",
         S.APPROVED,
@@ -220,9 +220,9 @@ RULES: tuple[Rule, ...] = (
         S.APPROVED,
         lambda f: f.client.reconciling,
         _always("po odtworzeniu kopii sprawdzam w KSeF, co już wysłano"),
-        "sprawdzanie",
+        "sprawdzam",
     ),
-    Rule("nobody_sends", S.APPROVED, lambda f: not f.client.sends, _always(_WITHOUT), "nikt nie śle", obstacle=False),
+    Rule("nobody_sends", S.APPROVED, lambda f: not f.client.sends, _always(_WITHOUT), "stoi", obstacle=False),
     _closed("rest", S.APPROVED, _rest, "przerwa po błędzie do {until}: {what}"),
     Rule(
         "other_process",
@@ -263,9 +263,9 @@ RULES: tuple[Rule, ...] = (
         S.SENDING,
         lambda f: f.client.auth not in (*CAN_SEND, AuthState.READ_ONLY, AuthState.RUNNING),
         _access_text,
-        "bez dostępu",
+        "dostęp!",
     ),
-    Rule("nobody_sends", S.SENDING, lambda f: not f.client.sends, _always(_WITHOUT), "nikt nie śle", obstacle=False),
+    Rule("nobody_sends", S.SENDING, lambda f: not f.client.sends, _always(_WITHOUT), "stoi", obstacle=False),
     _closed("rest", S.SENDING, _rest, "przerwa po błędzie do {until}: {what}"),
     _closed("limit", S.SENDING, _upload, "{what}, następna {until}"),
     Rule(

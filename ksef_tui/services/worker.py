@@ -241,8 +241,7 @@ class Worker:
             client.not_before = client.next_at = loop.time() + pause
             self._remember(client_id, error, pause)
             return
-        if client.failures:
-            self._rests_no_more(client_id)
+        self._rests_no_more(client_id)
         client.failures = 0
         if wanted is not None:  # a wake-up during the pass stands
             wanted_at = loop.time() + wanted
@@ -282,6 +281,9 @@ class Worker:
                 self._cannot_write(error)
 
     def _rests_no_more(self, client_id: int) -> None:
+        """It was served, whoever had failed before."""
+        if pauses.rest(self.office.db, client_id, self.office.clock()) is None:
+            return
         try:
             with self.office.db.write() as connection:
                 pauses.end_rest(connection, client_id)

@@ -257,6 +257,8 @@ def queue_row(look: Look, row: QueueRow, columns: Columns, marked: bool, now: da
         word = "pilna"
     label = f"{look.glyph(badge)} {word}"
     hint = queue_hint(look, row, now, brief=not columns.hint) or note.rstrip(")")
+    if row.why is not None and row.why.brief and cell_len(hint) > columns.hint:
+        hint = row.why.brief  # the whole sentence stands in the details
     if columns.hint:
         spans += [
             (fit(label, columns.state) + " ", badge.tone),
