@@ -345,6 +345,10 @@ async def one_pass(
     except Unauthorized:  # of whatever call: the token does not work any more, though its time has not come
         login.forget_access(turn)
         raise
+    except NoAccess:
+        if turn.next_in is None:
+            raise
+        # A login that is under way asked to be gone on with.
     finally:
         doing.reset(token)
         leases.release(office.db, mine.lease or lease)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -27,6 +27,16 @@ READING = {"method": "POST", "path": "^/v2/permissions/query/persons"}
 ASKING = {"method": "GET", "path": "^/v2/permissions/operations"}
 ENDING = {"method": "DELETE", "path": "^/v2/auth/sessions"}
 AN_HOUR = timedelta(hours=1)
+
+
+@asynccontextmanager
+async def serving(house: House) -> AsyncIterator[worker.Worker]:
+    """A worker that does only what it is told."""
+    hands = worker.Worker(house.office)
+    try:
+        yield hands
+    finally:
+        await hands.api.aclose()
 
 
 class Visit:
@@ -216,6 +226,16 @@ async def test_the_clients_login_never_becomes_its_authorisation(visit: Visit):
     assert visit.house.states(invoices) == ["accepted"]
     [session] = visit.house.db.rows("SELECT subject FROM session")
     assert session["subject"] == f"Nip:{visit.house.nip}"
+
+
+async def test_invoices_that_stand_do_not_slow_the_visit_down(visit: Visit):
+    """They have no access yet; the next step of the visit is wanted soon all the same."""
+    visit.house.approved(visit.client)
+    await visit.sign()
+    async with serving(visit.house) as hands:
+        wanted = await worker.one_pass(hands, visit.client.id, worker.Polls())
+    assert visit.step == "sign"
+    assert wanted is not None
 
 
 async def test_the_chain_is_shown_step_by_step(visit: Visit):
