@@ -110,14 +110,19 @@ queue = group("queue", "Kolejka faktur wychodzących.")
 @queue.command("list")
 @click.option("--client", "nip", help="NIP klienta")
 @click.option("--state", help="kod stanu")
+@click.option("--find", default="", metavar="SŁOWA", help='jak w filtrze kolejki: "jodła odrzucone wczoraj >1000"')
 @limit_option
 @json_option
 @click.pass_obj
-def queue_list(context: Context, nip: str | None, state: str | None, limit: int, as_json: bool) -> None:
+def queue_list(context: Context, nip: str | None, state: str | None, find: str, limit: int, as_json: bool) -> None:
     """Faktury, najnowsze najpierw."""
-    from ksef_tui.services import contract
+    from ksef_tui.services import contract, invoice_views
 
-    show(contract.queue(context.office, context.operator, nip=nip, state=state, limit=limit), as_json, queue_line)
+    said = invoice_views.understood(context.office, find).said
+    if said:
+        click.echo(plain(f"szukane: {' · '.join(said)}"), err=True)
+    rows = contract.queue(context.office, context.operator, nip=nip, state=state, find=find, limit=limit)
+    show(rows, as_json, queue_line)
 
 
 @queue.command("approve")

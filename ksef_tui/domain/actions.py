@@ -300,7 +300,7 @@ ACTIONS: tuple[Action, ...] = (
         "slash",
         "/",
         "Filtruj",
-        "Zawęża listę w trakcie pisania; Esc zdejmuje filtr.",
+        "Zawęża listę w trakcie pisania, kolejkę słowami: jodła odrzucone wczoraj >1000, 12-15.11, upo; Esc zdejmuje.",
         L,
         applies=why.needs_clients_or_queue,
     ),

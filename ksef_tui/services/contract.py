@@ -21,9 +21,15 @@ WINDOW = 500  # rows read at a time
 
 
 def queue(
-    office: Office, operator: Operator, *, nip: str | None = None, state: str | None = None, limit: int = 1000
+    office: Office,
+    operator: Operator,
+    *,
+    nip: str | None = None,
+    state: str | None = None,
+    find: str = "",
+    limit: int = 1000,
 ) -> list[dict[str, Any]]:
-    """The rows of `queue list`, newest first. Raises Problem for an unknown client or state."""
+    """The rows of `queue list`, newest first; `find`: words as in the filter. Raises Problem for an unknown client or state."""
     states: tuple[InvoiceState, ...] = ()
     if state is not None:
         try:
@@ -34,7 +40,7 @@ def queue(
     client_id = clients.id_of(office, nip) if nip else None
     if client_id is not None:
         require(operator, Act.SEE, client_id)
-    ids = invoice_views.queue_ids(office, operator, QueueFilter(client_id, states), limit)
+    ids = invoice_views.queue_ids(office, operator, QueueFilter(client_id, states, find), limit)
     rows: list[dict[str, Any]] = []
     for start in range(0, len(ids), WINDOW):
         window = ids[start : start + WINDOW]

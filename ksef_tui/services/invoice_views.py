@@ -6,17 +6,18 @@ import binascii
 import json
 import sqlite3
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from itertools import chain
 
+from ksef_tui.domain.finding import Query, parse
 from ksef_tui.domain.invoices import INVOICE_BADGES, InvoiceState, UpoState
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Act, Operator, require
 from ksef_tui.domain.standing import Why
 from ksef_tui.domain.text import fold
-from ksef_tui.domain.times import from_text, warsaw
+from ksef_tui.domain.times import from_text, polish_day, warsaw
 from ksef_tui.services.guards import is_anothers
 from ksef_tui.services.office import Office
 from ksef_tui.services.standing import Standing
@@ -42,24 +43,64 @@ def queue_ids(office: Office, operator: Operator, chosen: QueueFilter, limit: in
     return array("q", chain.from_iterable(cursor.execute(sql, args)))
 
 
+def understood(office: Office, text: str) -> Query:
+    """What the words of a filter ask for, as of today in Poland."""
+    return parse(text, polish_day(office.clock()))
+
+
 def _where(office: Office, operator: Operator, chosen: QueueFilter) -> tuple[str, list[object]]:
     conditions: list[str] = []
     args: list[object] = []
+
+    def narrow(condition: str, *values: object) -> None:
+        conditions.append(condition)
+        args.extend(values)
+
     only = operator.client_id if operator.client_id is not None else chosen.client_id
     if only is not None:
-        conditions.append("client_id = ?")
-        args.append(only)
+        narrow("client_id = ?", only)
+    if chosen.among:
+        narrow("id IN (SELECT value FROM json_each(?))", json.dumps(chosen.among))
     if chosen.states:
-        conditions.append(f"state IN ({', '.join('?' for _ in chosen.states)})")
-        args += list(chosen.states)
-    words = fold(chosen.text).split()
-    named = _clients_named(office, words) if words else {}
-    for word in words:
+        narrow(_one_of("state", chosen.states), *chosen.states)
+    query = understood(office, chosen.text)
+    for condition, values in _asked(query):
+        narrow(condition, *values)
+    named = _clients_named(office, query.texts) if query.texts else {}
+    for word in query.texts:
         pattern = "%" + word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
         clients = ", ".join(str(i) for i in named[word])
-        conditions.append(f"(search LIKE ? ESCAPE '\\' OR ksef_number LIKE ? ESCAPE '\\' OR client_id IN ({clients}))")
-        args += [pattern, pattern]
+        narrow(
+            f"(search LIKE ? ESCAPE '\\' OR ksef_number LIKE ? ESCAPE '\\' OR client_id IN ({clients}))",
+            pattern,
+            pattern,
+        )
     return ("WHERE " + " AND ".join(conditions) if conditions else ""), args
+
+
+def _one_of(column: str, values: Sequence[object]) -> str:
+    return f"{column} IN ({', '.join('?' for _ in values)})"
+
+
+def _asked(query: Query) -> Iterator[tuple[str, tuple[object, ...]]]:
+    """The conditions of a query but its text. The index over days and amounts answers those without reading rows."""
+    if query.states:
+        yield _one_of("state", query.states), query.states
+    if query.upo:
+        yield f"state = 'accepted' AND {_one_of('upo', query.upo)}", query.upo
+    if query.since is not None and query.until is not None:
+        yield "issue_date BETWEEN ? AND ?", (query.since.isoformat(), query.until.isoformat())
+    for limit, compared in ((query.low, ">="), (query.high, "<="), (query.over, ">"), (query.under, "<")):
+        if limit is not None:
+            yield f"gross <> '' AND CAST(gross AS REAL) {compared} ?", (float(limit),)
+    if query.mode:
+        yield "mode = ?", (query.mode,)
+    if query.channel:
+        yield "channel = ? AND session_id IS NOT NULL", (query.channel,)
+    if query.urgent:
+        yield "urgent_at IS NOT NULL AND state IN ('approved', 'sending')", ()
+    if query.corrections:
+        yield "kind LIKE 'KOR%'", ()
 
 
 def _clients_named(office: Office, words: Sequence[str]) -> dict[str, list[int]]:

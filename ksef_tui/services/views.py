@@ -86,7 +86,8 @@ class QueueFilter:
 
     client_id: int | None = None
     states: tuple[InvoiceState, ...] = ()
-    text: str = ""  # in number, buyer, NIP, KSeF number, client's name; every word must be found
+    text: str = ""  # what a person typed (`domain.finding`); text in number, buyer, NIP, KSeF number, client's name
+    among: tuple[int, ...] = ()  # of these invoices only
 
 
 @dataclass(frozen=True, slots=True)

@@ -303,4 +303,5 @@ STEPS: list[tuple[str, list[str]]] = [
     ("staff", access.STAFF),
     ("batches", _BATCHES),
     ("urgency", queue.URGENCY),
+    ("finding", queue.FINDING),
 ]

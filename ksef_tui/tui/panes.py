@@ -96,8 +96,10 @@ class FilteredPane(Pane):
         self._pause: Timer | None = None
         self._other = False  # another list is on its way: its first row gets the cursor
 
+    placeholder = "filtr: każde słowo musi się znaleźć; Enter zostawia, Esc zdejmuje"
+
     def filter_input(self) -> Input:
-        field = Entry(placeholder="filtr: każde słowo musi się znaleźć; Enter zostawia, Esc zdejmuje")
+        field = Entry(placeholder=self.placeholder)
         field.display = False
         return field
 
@@ -122,9 +124,13 @@ class FilteredPane(Pane):
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
         event.stop()
+        self.typed(event.value)
         if self._pause is not None:
             self._pause.stop()
         self._pause = self.set_timer(TYPING_PAUSE, self._apply)
+
+    def typed(self, text: str) -> None:
+        """What stands in the filter line now, before it is looked up."""
 
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
@@ -289,6 +295,8 @@ class ClientsPane(FilteredPane):
 class QueuePane(FilteredPane):
     """Outgoing invoices, newest first, of all clients or of one."""
 
+    placeholder = "filtr, np. jodła odrzucone wczoraj >1000 · listopad · 12-15.11 · upo"
+
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk, "queue")
         self.client_id: int | None = None
@@ -300,6 +308,7 @@ class QueuePane(FilteredPane):
         self._newest = 0
         self._counting: set[int] = set()
         self._seconds = 0
+        self._said: tuple[str, ...] = ()
         self._loader: Loader[array[int]] = Loader(desk, self._job, self._show, self.run_worker, self.fail)
         self._counter: Loader[dict[InvoiceState, int]] = Loader(
             desk, self._count_job, self._show_counts, self.run_worker, self.fail
@@ -455,8 +464,18 @@ class QueuePane(FilteredPane):
             parts.append(str(len(self.list.ids)))
         if self.list.marks:
             parts.append(f"zaznaczone {len(self.list.marks)}")
-        look, counts = self.desk.look, self.counts
-        self.edges(self.title_line("2", *parts), lambda room: present.counts_line(look, counts, room))
+        look, counts, said = self.desk.look, self.counts, self._said
+        self.edges(
+            self.title_line("2", *parts),
+            lambda room: present.said_line(said, room) if said else present.counts_line(look, counts, room),
+        )
+
+    def typed(self, text: str) -> None:
+        """How the words are understood stands in the lower edge while there is a filter."""
+        said = invoice_views.understood(self.desk.office, text).said
+        if said != self._said:
+            self._said = said
+            self._draw_title()
 
     def _when_empty(self) -> list[Line]:
         if self.text or self.state is not None:

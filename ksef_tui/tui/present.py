@@ -327,6 +327,11 @@ def counts_line(look: Look, counts: dict[InvoiceState, int], width: int) -> Line
     return tuple(spans)
 
 
+def said_line(said: Iterable[str], width: int) -> Line:
+    """How the words of a filter were understood; cut at the end where there is no room."""
+    return ((fit(text, min(cell_len(text), width)), "wait"),) if (text := clean(" · ".join(said))) else ()
+
+
 # Frame, header ------------------------------------------------------------------------------------------------------
 
 
@@ -383,9 +388,13 @@ def header(look: Look, view: HeaderView, person: str, now: datetime, width: int)
     dot = "●"
     when = f"{DAYS[local.weekday()]} {local:%d.%m} {local:%H:%M}" if width >= 100 else f"{local:%H:%M}"
     name = clean(person) if width >= 100 else clean(person).split(" ")[0]
+    sent = clean(view.sending_word)
+    if width < 100:
+        sent = sent.replace(" przez ", " ")
+        sent = fit(sent, min(cell_len(sent), 24))
     right: Line = (
         (f"{dot} {clean(view.ksef_word)}  ", ksef),
-        (f"{dot} {clean(view.sending_word)}  ", sending),
+        (f"{dot} {sent}  ", sending),
         (fit(name, min(cell_len(name), 20)) + "  ", "bar"),
         (f"{when} ", "bar"),
     )

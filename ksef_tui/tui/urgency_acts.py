@@ -64,9 +64,9 @@ class UrgencyActs:
             name = client_views.client_rows(desk.office, desk.operator, [one])[one].name
             offer("one", [one], short_name(name), one in paused, paused.get(one))
         if marked:
-            words = "zaznaczeni: " + count_of(len(marked), "klient", "klientów", "klientów")
+            words = "zaznaczonych: " + count_of(len(marked), "klienta", "klientów", "klientów")
             offer("marked", marked, words, all(client in paused for client in marked), None)
-        offer("all", pausing.EVERYTHING, "całą wysyłkę", everything is not None, everything)
+        offer("all", pausing.EVERYTHING, "wszystko", everything is not None, everything)
         chosen = await self._app.push_screen_wait(Pick("Wysyłka", choices))
         if chosen is None:
             return
@@ -75,7 +75,7 @@ class UrgencyActs:
             await desk.act(lambda: pausing.resume(desk.office, desk.operator, whom))
             left = len(paused) if whom is pausing.EVERYTHING else 0
             also = f" Z osobna wstrzymani stoją dalej: {left}." if left else ""
-            self._app.say(f"Wysyłka wznowiona: {words}.{also}")
+            self._app.say(f"Wznowiono wysyłkę: {words}.{also}")
         else:
             await self._ask_why(whom, words)
 
@@ -91,7 +91,7 @@ class UrgencyActs:
             submit, failed=self._app.trouble,
         )  # fmt: skip
         if await self._app.push_screen_wait(form):
-            self._app.say(f"Wysyłka wstrzymana: {words}. Klawisz h wznawia.")
+            self._app.say(f"Wstrzymano wysyłkę: {words}. Klawisz h wznawia.")
 
     def _this_client(self, situation: Situation) -> int | None:
         if situation.pane is Pane.QUEUE:

@@ -122,3 +122,17 @@ async def test_esc_in_the_menu_stops_nothing(desk: Desk, program: Program, ids: 
         await pilot.press("escape")
         await expect(pilot, lambda: app.screen is app.main)
         assert pausing.paused_clients(*desk) == []
+
+
+async def test_the_filter_of_the_queue_says_how_it_was_understood(desk: Desk, program: Program):
+    app = program()
+    async with app.run_test(size=NARROW) as pilot:
+        await ready(app, pilot)
+        await pilot.press("2", "slash", *"odrzucone >100 br")
+        await expect(pilot, lambda: "odrzucona · powyżej 100,00 zł · „br”" in text_of(app))
+        await expect(pilot, lambda: app.main.queue.text == "odrzucone >100 br")
+        await pilot.press("enter")
+        await expect(pilot, lambda: "odrzucona · powyżej 100,00 zł" in text_of(app))
+        await pilot.press("escape")
+        await expect(pilot, lambda: "do zatw." in text_of(app))
+        assert "powyżej" not in text_of(app)
