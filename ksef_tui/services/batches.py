@@ -67,6 +67,9 @@ async def send_package(turn: Turn, access: Access, rows: Sequence[sqlite3.Row], 
     prepared = await turn.keeper.while_alive(asyncio.to_thread(_prepare, turn, access, rows, compression))
     if prepared is None:
         return
+    if turn.settling:
+        give_up(turn, prepared.session_id, "opening", "worker kończył pracę")
+        return
     try:
         opened = await turn.api.open_batch(access, FA3, encryption_info(prepared.key, certificate), prepared.package)
     except (KsefError, NotNow, LeaseLost) as error:

@@ -82,7 +82,11 @@ def _only_this_one(error: Exception) -> bool:
 def _commit_intent(turn: Turn, session: sqlite3.Row, row: sqlite3.Row, attempt: int) -> bool:
     """Rule 3: which session, which place, which attempt, when – before the POST."""
     with turn.office.db.write() as connection:
-        if not personal.may_send(turn.office, row) or pauses.in_force(turn.office.db, turn.client_id) is not None:
+        if (
+            turn.settling
+            or not personal.may_send(turn.office, row)
+            or pauses.in_force(turn.office.db, turn.client_id) is not None
+        ):
             return False
         ordinal = connection.execute(
             "SELECT ifnull(max(ordinal), 0) + 1 FROM invoice WHERE session_id = ?", (session["id"],)

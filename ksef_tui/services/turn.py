@@ -49,7 +49,8 @@ def to_serve(office: Office, client_id: int) -> sqlite3.Row | None:
 @dataclass(slots=True)
 class Turn:
     """A client being served. `flush`: close idle sessions at once; `operator`: who asked for this very turn and waits for
-    it, None in a pass of the worker; `settling`: nothing new is sent, for the client's identity is about to change."""
+    it, None in a pass of the worker; `settling`: nothing new is sent from now on, for the client's identity is about to
+    change or the worker ends."""
 
     office: Office
     api: KsefApi

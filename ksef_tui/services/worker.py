@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -51,6 +51,7 @@ LOOK_EVERY = 0.1  # seconds between looks at the database's version
 LOOK_ANYWAY = 5.0  # seconds after which everything is looked at, changed or not
 PRESENCE_SECONDS = 30.0  # how long the sign "somebody sends" outlives its last renewal
 LONGEST_BACKOFF = 30.0
+STOP_WITHIN = 45.0  # seconds from the order to stop until calls under way are given up: longer than a call takes
 ENDS_WORK = frozenset({"read_only", "corrupt", "not_a_database", "cannot_open", "restart_needed"})
 
 # Clients that may have something to do. Only indexed rows are touched.
@@ -95,7 +96,12 @@ class Worker:
         self.keys: KeyRing = KeyRing(self.api, verified=office.environment.real, clock=office.clock)
         self.clients: dict[int, Client] = {}
         self.running: dict[int, asyncio.Task[None]] = {}
+        self.turns: dict[int, Turn] = {}
         self.stopping = asyncio.Event()
+        self.stop_within = STOP_WITHIN
+        self.closes_sessions = False  # at its end; for a process that ends with it
+        self.works = asyncio.Event()  # it has written that it is there
+        self.rounds = 0
         self.broken: Problem | None = None
         self._tell = tell
         self._told: set[str] = set()
@@ -103,8 +109,10 @@ class Worker:
         self._looked_at = 0.0
 
     def stop(self) -> None:
-        """Take up nothing new; passes under way end first."""
+        """Take up and send nothing new; what is out is waited for, at most `stop_within` seconds."""
         self.stopping.set()
+        for turn in self.turns.values():
+            turn.settling = True
 
     async def run(self) -> None:
         """Serve until `stop`, or (until_idle) until nothing that could move is left.
@@ -121,20 +129,39 @@ class Worker:
                     self._wake_changed()
                 self._advance_bulk()
                 self._start_due()
+                self.rounds += 1
                 if self.until_idle and not self.running and self._is_idle():
                     break
                 await self._wait()
         finally:
+            await self._wind_up()
             presence.cancel()
-            await asyncio.gather(*self.running.values(), presence, return_exceptions=True)
+            await asyncio.gather(presence, return_exceptions=True)
             await self.api.aclose()
         if self.broken is not None:
             raise self.broken
 
-    def abandon(self) -> None:
-        """Give up the calls under way; what they led to is found out by the next worker."""
-        for task in self.running.values():
-            task.cancel()
+    async def _wind_up(self) -> None:
+        """Passes under way end, sessions are closed if nobody else works here. What takes too long is given up; what it
+        led to is found out by the next worker."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.stop_within):
+                await asyncio.gather(*self.running.values(), return_exceptions=True)
+                if self.closes_sessions and self.broken is None:
+                    await self._close_sessions()
+
+    async def _close_sessions(self) -> None:
+        """Nobody will send in them soon (design §6 rule 7). What fails is left to the next worker."""
+        own = f"worker:{os.getpid()}"
+        if any(name != own for name in leases.holders(self.office.db, "worker:")):
+            return
+        rows = self.office.db.rows(
+            "SELECT DISTINCT client_id FROM session WHERE kind = 'interactive' AND state IN ('open', 'closing')"
+        )
+        close = partial(interactive.close_idle, idle=timedelta(0))
+        await asyncio.gather(
+            *(one_pass(self, row[0], Polls(), only_settle=True, steps=close) for row in rows), return_exceptions=True
+        )
 
     async def _wait(self) -> None:
         stop = asyncio.create_task(self.stopping.wait())
@@ -307,6 +334,7 @@ class Worker:
                 try:
                     lease = leases.renew(self.office.db, lease, PRESENCE_SECONDS) if lease else None
                     lease = lease or leases.take(self.office.db, f"worker:{os.getpid()}", PRESENCE_SECONDS)
+                    self.works.set()
                 except Problem as problem:
                     self._cannot_write(problem)
                 await asyncio.sleep(PRESENCE_SECONDS / 3)
@@ -320,10 +348,16 @@ class Worker:
 
 
 async def one_pass(
-    worker: Worker, client_id: int, polls: Polls, *, only_settle: bool = False, probe: bool = False
+    worker: Worker,
+    client_id: int,
+    polls: Polls,
+    *,
+    only_settle: bool = False,
+    probe: bool = False,
+    steps: Callable[[Turn], Awaitable[None]] | None = None,
 ) -> float | None:
     """Do for one client what can be done now; seconds until the next pass is wanted, None: when something changes.
-    `only_settle`: what is on its way is followed, and nothing new is sent.
+    `only_settle`: what is on its way is followed, and nothing new is sent; `steps`: these alone.
 
     Raises LeaseLost, NoAccess, KsefError, Problem.
     """
@@ -336,12 +370,13 @@ async def one_pass(
         return 0.5  # another process works for this client
     mine = Doing(lease)
     turn = Turn(office, worker.api, worker.keeper, worker.keys, polls, mine, row, flush=worker.until_idle)
-    turn.settling = only_settle
+    turn.settling = only_settle or worker.stopping.is_set()
+    worker.turns[client_id] = turn
     token = doing.set(mine)
     try:
         if probe:
             await probing.probe(turn)
-        await _steps(turn)
+        await (steps or _steps)(turn)
     except Unauthorized:  # of whatever call: the token does not work any more, though its time has not come
         login.forget_access(turn)
         raise
@@ -350,6 +385,7 @@ async def one_pass(
             raise
         # A login that is under way asked to be gone on with.
     finally:
+        worker.turns.pop(client_id, None)
         doing.reset(token)
         leases.release(office.db, mine.lease or lease)
     return turn.next_in

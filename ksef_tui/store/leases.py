@@ -112,3 +112,12 @@ def held_by(db: Database, name: str) -> int | None:
     """The number of the living process that holds this lease; None when nobody does."""
     row = db.row("SELECT * FROM lease WHERE name = ? AND expires > ?", (name, boot_seconds()))
     return row["pid"] if row is not None and is_alive(row["pid"], row["pid_started"], row["boot_id"]) else None
+
+
+def overdue(db: Database) -> list[str]:
+    """Leases of clients that this process took, neither renewed in time nor gave back: whoever works under one is stuck."""
+    rows = db.rows(
+        "SELECT name FROM lease WHERE pid = ? AND name LIKE 'client:%' AND expires > 0 AND expires < ?",
+        (os.getpid(), boot_seconds()),
+    )
+    return [row["name"] for row in rows]

@@ -180,8 +180,8 @@ async def test_invoices_are_sent_while_all_hands_of_a_run_are_stuck(house: House
             await asyncio.sleep(0.02)
     assert stands(house, begun.run_id).done == 0
     assert house.ministry.posts(SEND) == 1
+    worker.stop_within = 0
     worker.stop()
-    worker.abandon()
     await asyncio.gather(run, return_exceptions=True)
 
 

@@ -214,8 +214,8 @@ async def test_a_process_that_dies_in_the_middle_is_followed_by_another(house: H
     async with asyncio.timeout(PATIENCE):
         while not reached():
             await asyncio.sleep(0.01)
+    worker.stop_within = 0
     worker.stop()
-    worker.abandon()
     await run
     house.ministry.calm()
     house.edit("UPDATE lease SET expires = 0")
