@@ -3,51 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ksef_tui.demo.ministry import Switches
-from ksef_tui.demo.queue import SENDING_PATH
+from ksef_tui.demo.trouble_list import TROUBLES
 from ksef_tui.domain.problems import Problem
 
 if TYPE_CHECKING:
     from ksef_tui.tui.app import Trouble
-
-SESSIONS = r"^/v2/sessions"
-
-
-@dataclass(frozen=True, slots=True)
-class MenuLine:
-    """A line of the menu. `fault` and `more` are what the sandbox is told; `once`: it happens at once and is over."""
-
-    id: str
-    label: str
-    help: str
-    fault: str
-    more: Mapping[str, Any] = field(default_factory=dict)
-    once: bool = False
-    on: bool = False
-
-
-TROUBLES = (
-    MenuLine("outage", "awaria KSeF", "na wszystko odpowiada 503", "outage"),
-    MenuLine(
-        "lost_answer", "zgubiona odpowiedź", "co druga wysyłka bez odpowiedzi", "lost_answer",
-        {"probability": 0.5, "match": {"method": "POST", "path": SENDING_PATH}},
-    ),
-    MenuLine(
-        "slow", "wolne przetwarzanie", "każda faktura trwa 20 s dłużej", "slow",
-        {"match": {"method": "POST", "path": SENDING_PATH}, "params": {"ms": 20_000}},
-    ),
-    MenuLine(
-        "rate_limited", "limit zapytań (429)", "KSeF każe czekać 15 s", "rate_limited",
-        {"match": {"path": SESSIONS}, "params": {"retry_after": 15}},
-    ),
-    MenuLine("key_rotation", "nowy klucz MF", "stary przestaje działać", "key_rotation", once=True),
-    MenuLine("upo_html", "brak UPO (strona HTML)", "zamiast UPO przychodzi strona", "upo_html"),
-    MenuLine("waf_403", "zapora 403", "zapora odrzuca zapytania", "waf_403", {"match": {"path": SESSIONS}}),
-)  # fmt: skip
 
 
 class Menu:
@@ -83,6 +47,8 @@ class Menu:
             if trouble_id not in self._on:
                 params = {**trouble.more.get("params", {}), "trouble": trouble_id}
                 self._switches.put(trouble.fault, **{**trouble.more, "params": params})
+                if trouble.also:
+                    self._switches.put(trouble.also, params={"trouble": trouble_id})
             else:
                 self._switches.calm()
                 for fault in faults:

@@ -19,6 +19,7 @@ from ksef_tui.sandbox import (
     certificates,
     control,
     invoices,
+    lighthouse,
     login,
     permission_queries,
     permissions,
@@ -80,5 +81,6 @@ def build(sandbox: Sandbox, judge: Judge) -> Starlette:
     routes += [Route(op.path, endpoint(sandbox, op, ""), methods=[op.method]) for op in upo.STORAGE]
     routes += [Route(uploads.PATH, uploads.face(sandbox), methods=["PUT"])]
     routes += [Route(path, face, methods=[method]) for method, path, face in control.faces(sandbox)]
+    routes += [Route(path, face, methods=[method]) for method, path, face in lighthouse.faces(sandbox)]
     handlers = {HTTPStatus.NOT_FOUND: not_found, HTTPStatus.METHOD_NOT_ALLOWED: not_allowed}
     return Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)

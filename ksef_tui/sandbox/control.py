@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from ksef_tui.sandbox.faults import read_fault
+from ksef_tui.sandbox.faults import KINDS, read_fault
 from ksef_tui.sandbox.web import Sandbox
 
 _Face = Callable[[Request], Awaitable[Response]]
@@ -62,6 +62,10 @@ def faces(sandbox: Sandbox) -> list[tuple[str, str, _Face]]:
     async def list_faults(request: Request) -> Response:
         return JSONResponse([fault.as_json() for fault in sandbox.faults.active])
 
+    async def known_faults(request: Request) -> Response:
+        """Every trouble that there is, with the rows of the field notes that it makes happen."""
+        return JSONResponse({name: list(rows) for name, rows in KINDS.items()})
+
     async def clear_faults(request: Request) -> Response:
         sandbox.faults.active.clear()
         sandbox.stir()
@@ -100,6 +104,7 @@ def faces(sandbox: Sandbox) -> list[tuple[str, str, _Face]]:
     return [
         ("POST", "/_sandbox/faults", _local(set_fault)),
         ("GET", "/_sandbox/faults", _local(list_faults)),
+        ("GET", "/_sandbox/faults/known", _local(known_faults)),
         ("DELETE", "/_sandbox/faults", _local(clear_faults)),
         ("POST", "/_sandbox/subjects", _local(block_subject)),
         ("GET", "/_sandbox/state", _local(show_state)),

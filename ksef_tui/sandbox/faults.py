@@ -8,32 +8,53 @@ from dataclasses import dataclass, field
 from typing import Any
 
 # Before the request is handled.
-BEFORE = ("outage", "lost_request", "hang", "html_5xx", "waf_403", "rate_limited", "unauthorized")
-NAMES = frozenset(
-    (
-        *BEFORE,
-        "lost_answer",
-        "late_answer",
-        "slow",
-        "stuck",
-        "key_rotation",
-        "session_unavailable",
-        "upo_html",
-        "upload_html",
-        "part_lost",
-        "not_found_after_open",
-        "duplicate_without_original",
-        "duplicate_wrong_session",
-        "storage_late",
-        "invoice_fails",
-        "auth_revoked",
-        "certificate_check_down",
-        "blocked_480",
-        "operation_fails",
-        "enrolment_fails",
-        "enrolment_mixed_up",
-    )
-)
+BEFORE = (
+    "outage", "lost_request", "hang", "html_5xx", "waf_403", "rate_limited", "unauthorized", "moved", "redirect_loop",
+)  # fmt: skip
+
+# Every trouble, with the rows of the field notes that it makes happen.
+KINDS: dict[str, tuple[str, ...]] = {
+    "outage": ("F1", "F13", "F14", "F39"),
+    "lost_request": ("F1", "F7", "F9", "F13"),
+    "lost_answer": ("F1", "F7", "F9"),
+    "late_answer": ("F1", "F7"),
+    "hang": ("F1", "F7"),
+    "html_5xx": ("F1", "F39"),
+    "waf_403": ("F26",),
+    "rate_limited": ("F35", "F36", "F37"),
+    "unauthorized": ("F25",),
+    "moved": ("F42",),
+    "redirect_loop": ("F43",),
+    "lighthouse_down": ("F40",),
+    "slow": ("F2", "F38"),
+    "stuck": ("F2", "F6", "F38"),
+    "key_rotation": ("F44",),
+    "key_unreadable": ("F20", "F44"),
+    "session_unavailable": ("F56",),
+    "session_fails": ("F13", "F14", "F19"),
+    "not_found_after_open": ("F16",),
+    "list_empty": ("F18",),
+    "list_scrambled": ("F12",),
+    "number_respelled": ("F50",),
+    "new_fields": ("F55",),
+    "invoice_fails": ("F11", "F21", "F47"),
+    "sent_before": ("F3", "F6", "F19", "F23"),
+    "number_taken": ("F4", "F5", "F10"),
+    "duplicate_without_original": ("F5",),
+    "duplicate_wrong_session": ("F8",),
+    "after_midnight": ("F52",),
+    "storage_late": ("F17",),
+    "upo_html": ("F45",),
+    "upload_html": ("F15",),
+    "part_lost": ("F15",),
+    "auth_revoked": ("F25",),
+    "certificate_check_down": ("F41",),
+    "blocked_480": ("F27",),
+    "operation_fails": (),
+    "enrolment_fails": (),
+    "enrolment_mixed_up": (),
+}
+NAMES = frozenset(KINDS)
 
 
 @dataclass

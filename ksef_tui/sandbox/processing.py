@@ -12,6 +12,7 @@ import logging
 import sqlite3
 import time
 
+from ksef_tui.sandbox import foreign
 from ksef_tui.sandbox.clock import HOUR, now_ms, warsaw_day
 from ksef_tui.sandbox.document import Document
 from ksef_tui.sandbox.judge import Judge, Rejected, Sent
@@ -22,6 +23,8 @@ from ksef_tui.sandbox.sessions import ONLINE
 from ksef_tui.sandbox.web import Sandbox
 
 _log = logging.getLogger(__name__)
+
+REFUSALS = frozenset({405, 410, 415, 430, 435, 450, 500, 550})  # of one invoice; 440 has an original (`foreign`)
 
 UPO_PAGE = 10_000
 _RETRY_S = 0.5
@@ -106,8 +109,10 @@ class Processor:
         try:
             fault = self._sandbox.faults.strike("invoice_fails")
             if fault is not None:
-                raise Rejected(550 if fault.params.get("code") == 550 else 500)
+                code = int(fault.params.get("code", 500))
+                raise Rejected(code if code in REFUSALS else 500)
             plain, document = self._examine(row)
+            foreign.come_first(self._sandbox, row, plain, document)
             self._check_duplicate(document, row["session_ref"])
         except Rejected as rejected:
             self._state.run(
@@ -175,7 +180,9 @@ class Processor:
         now = now_ms()
         storage = self._sandbox.faults.strike("storage_late")
         # Issued on an earlier day than it was sent: KSeF itself makes it an offline one (facts §13).
-        late = document.issued < warsaw_day(row["invoicing"])
+        late = (
+            document.issued < warsaw_day(row["invoicing"]) or self._sandbox.faults.strike("after_midnight") is not None
+        )
         self._state.run(
             """UPDATE invoice SET code = 200, details = '[]', content = ?, seller = ?, kind = ?, number = ?, issued = ?,
                    ksef_number = ?, acquired = ?, stored = ?, mode = ?, metadata = ? WHERE ref = ?""",

@@ -133,6 +133,11 @@ def _page(call: Call, number: str) -> dict[str, str]:
     return {"referenceNumber": number, "downloadUrl": url, "downloadUrlExpirationDate": iso(until)}
 
 
+def _spelled(call: Call, number: str) -> str:
+    """The number as it was sent, or with other spaces than it was written with (F50)."""
+    return f" {number.replace(' ', '  ')} " if call.sandbox.faults.strike("number_respelled") else number
+
+
 def _item(call: Call, row: sqlite3.Row) -> dict[str, Any]:
     """One invoice as the lists show it; absent fields are those that KSeF has not got yet."""
     now = now_ms()
@@ -157,7 +162,7 @@ def _item(call: Call, row: sqlite3.Row) -> dict[str, Any]:
         body["invoiceFileName"] = row["file_name"]
     if row["ksef_number"]:
         body |= {
-            "invoiceNumber": row["number"],
+            "invoiceNumber": _spelled(call, row["number"]),
             "ksefNumber": row["ksef_number"],
             "acquisitionDate": iso(row["acquired"]),
             "invoicingMode": row["mode"],
@@ -177,9 +182,19 @@ def _invoices(call: Call, condition: str) -> Reply:
     session, size, start = find(call), call.page_size(1000), continuation(call)
     # The list of a batch fills only when all of it is processed (field note F18).
     condition = f"{condition} AND {int(session['kind'] == ONLINE or session['code'] is not None)}"
-    sql = f"SELECT {_COLUMNS} FROM invoice WHERE session_ref = ? AND {condition} ORDER BY ordinal LIMIT ? OFFSET ?"  # noqa: S608 our own text
+    faults = call.sandbox.faults
+    if session["code"] is None and faults.strike("list_empty", call.method, call.path):
+        return Reply(json=paged("invoices", [], start, size))
+    order = "DESC" if (scrambled := faults.strike("list_scrambled", call.method, call.path)) else "ASC"
+    sql = f"SELECT {_COLUMNS} FROM invoice WHERE session_ref = ? AND {condition} ORDER BY ordinal {order} LIMIT ? OFFSET ?"  # noqa: S608 our own text
     rows = call.state.rows(sql, session["ref"], size + 1, start)
-    return Reply(json=paged("invoices", [_item(call, row) for row in rows], start, size))
+    items = [_item(call, row) for row in rows]
+    if scrambled:  # in another order than they were sent, and without their numbers (F12)
+        items = [
+            {**{k: v for k, v in item.items() if k != "invoiceNumber"}, "ordinalNumber": start + n}
+            for n, item in enumerate(items, 1)
+        ]
+    return Reply(json=paged("invoices", items, start, size))
 
 
 def invoices(call: Call) -> Reply:

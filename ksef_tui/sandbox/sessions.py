@@ -40,6 +40,8 @@ def begin(call: Call, kind: str, fields: Fields) -> tuple[str, int]:
     wrapped = encryption.binary("encryptedSymmetricKey")
     key_id = encryption.text("publicKeyId", 44, 44) if encryption.has("publicKeyId") else None
     key = call.sandbox.keys.decrypt(SYMMETRIC, wrapped, key_id)
+    if call.sandbox.faults.strike("key_unreadable", call.method, call.path):
+        key = None
     number = reference("SO" if kind == ONLINE else "SB")
     call.state.insert(
         "session",

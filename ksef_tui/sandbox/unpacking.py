@@ -94,6 +94,9 @@ class Unpacker:
         """Raises BadPackage with the status of the whole session."""
         if row["key"] is None:
             raise BadPackage(415)
+        failing = self._sandbox.faults.strike("session_fails")
+        if failing is not None:
+            raise BadPackage(int(failing.params.get("code", 405)))
         number, compression = row["ref"], row["compression"]
         archive = folder_of(self._sandbox, number) / "package"
         parts = [

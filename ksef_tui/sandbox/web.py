@@ -190,18 +190,40 @@ async def through(sandbox: Sandbox, request: Request, body: bytes, answer: Calla
     if sandbox.latency_ms:
         await asyncio.sleep(sandbox.latency_ms / 1000)
     response = answer()
+    injected: str | None = None
     sandbox.stir()
     warning = request.headers.get("X-Test-System-Warning")
     if warning:
         response.headers["X-System-Warning"] = f"[test-001]: {warning}"
+    fine = response.media_type == "application/json" and response.status_code < HTTPStatus.BAD_REQUEST
+    if fine and _strike(sandbox, "new_fields", request) is not None:
+        response = Response(_grown(bytes(response.body)), response.status_code, media_type="application/json")
+        injected = "new_fields"
     late = sandbox.faults.strike("late_answer", request.method, request.url.path)
     if late is not None:  # done, and told much later
         await asyncio.sleep(float(late.params.get("seconds", 60)))
     lost = sandbox.faults.strike("lost_answer", request.method, request.url.path)
-    sandbox.recorder.write(request, body, response, injected="lost_answer" if lost else None)
+    sandbox.recorder.write(request, body, response, injected="lost_answer" if lost else injected)
     if lost is not None and sandbox.drop is not None:
         await sandbox.drop(request)
     return response
+
+
+def _grown(body: bytes) -> bytes:
+    """The answer of a newer KSeF: fields that nobody knows yet in every object; names, values and nulls (F55)."""
+
+    def grow(value: Any) -> Any:
+        if isinstance(value, list):
+            return [grow(item) for item in value]
+        if isinstance(value, dict):
+            return {
+                **{key: grow(item) for key, item in value.items()},
+                "nowePole": {"wersja": [3, None]},
+                "puste": None,
+            }
+        return value
+
+    return json.dumps(grow(json.loads(body)), ensure_ascii=False).encode() if body else body
 
 
 def _strike(sandbox: Sandbox, name: str, request: Request) -> Fault | None:
@@ -312,6 +334,10 @@ async def _suffer(sandbox: Sandbox, fault: Fault, request: Request, body: bytes)
             seconds = int(fault.params.get("retry_after", 5))
             text = f"Przekroczono limit żądań. Spróbuj ponownie po {seconds} sekundach."
             response = refused(TooManyRequests(seconds, text), request)
+        case "redirect_loop":  # a firewall that sends everybody round in circles (F43)
+            response = Response(status_code=307, headers={"Location": str(request.url)})
+        case "moved":  # the address of before: somebody else's page (F42)
+            response = Response(_HTML.format(404, "Not Found"), 404, media_type="text/html")
         case "unauthorized":
             response = refused(Unauthorized("Token jest nieprawidłowy lub wygasł."), request)
         case _:

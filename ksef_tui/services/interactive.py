@@ -29,6 +29,7 @@ GIVE_UP_SESSION = timedelta(minutes=10)  # KSeF denies a session for so long bef
 NO_SUCH_SESSION = 21173
 MISSING_PERMISSIONS = "missing-permissions"
 UNKNOWN_KEY = 21470
+NOT_OPEN, UNREADABLE_KEY = 21180, 415
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,20 @@ async def _alive(turn: Turn, access: Access, session_id: int) -> sqlite3.Row | N
         sessions.move(connection, session_id, "open", "finished", code=status.code, reason=status.description)
     turn.come_back(10)
     return None
+
+
+async def learn_of_end(turn: Turn, access: Access, session: sqlite3.Row) -> None:
+    """KSeF says that the session takes nothing more: is it because it could not read our key (F20, F44)? That shows only
+    some time after the opening, and the next session needs a fresh key of the ministry's then."""
+    try:
+        status = (await turn.api.session_status(access, session["reference"])).status
+    except (KsefError, NotNow):  # then whoever follows the session learns it
+        return
+    with turn.office.db.write() as connection:
+        sessions.note(connection, session["id"], code=status.code, reason=status.description)
+    if status.code == UNREADABLE_KEY:
+        turn.keys.forget()
+        turn.come_back(10)
 
 
 def _lose(turn: Turn, session_id: int, state: str, reason: str) -> None:

@@ -17,7 +17,7 @@ from ksef_tui.ksef.crypto import encrypt_invoice
 from ksef_tui.ksef.errors import KsefError, Limited, NotReachable, Refused, Unauthorized, Unknown
 from ksef_tui.services import personal
 from ksef_tui.services.calls import LeaseLost, NotNow
-from ksef_tui.services.interactive import Ready, learn, open_session, usable_session
+from ksef_tui.services.interactive import NOT_OPEN, Ready, learn, learn_of_end, open_session, usable_session
 from ksef_tui.services.outgoing import checked
 from ksef_tui.services.turn import Turn
 from ksef_tui.store import invoices, pauses, sessions
@@ -27,6 +27,9 @@ AT_A_TIME = 50  # invoices taken up in one pass, so that the pass also tracks an
 # The session takes no more (facts §8.3): full, not there, closed or dead, temporarily unavailable. Nothing was taken.
 SESSION_REFUSES = frozenset({21155, 21173, 21180, 21184})
 NOT_OURS = "insufficient-resource-access"  # another subject's session, or one of another context (F22, F23)
+FOREIGN_SESSION = (
+    "sesja zapisana w bazie należy w KSeF do kogo innego – niczego w niej nie wysłano, faktura pójdzie w nowej"
+)
 UNSURE = "brak odpowiedzi KSeF – program sprawdza, nie wysyłaj ponownie"
 
 
@@ -61,6 +64,8 @@ async def _send_one(turn: Turn, access: Access, ready: Ready, row: sqlite3.Row) 
         reference = await turn.api.send_invoice(access, session["reference"], encrypted)
     except (KsefError, NotNow, LeaseLost) as error:
         _not_sent(turn, session, row["id"], attempt, error)
+        if isinstance(error, Refused) and error.code == NOT_OPEN:
+            await learn_of_end(turn, access, session)
         if _only_this_one(error):
             return
         raise
@@ -70,6 +75,13 @@ async def _send_one(turn: Turn, access: Access, ready: Ready, row: sqlite3.Row) 
     turn.polls.progress += 1
     turn.polls.session_at[session["id"]] = turn.now.timestamp() + FIRST_LOOK
     turn.come_back(FIRST_LOOK)
+
+
+def _why_again(error: Exception) -> str:
+    """What the history of an invoice says of a try that KSeF did not take."""
+    if isinstance(error, Refused) and error.reason_code == NOT_OURS:
+        return FOREIGN_SESSION
+    return error.message if isinstance(error, KsefError) else ""
 
 
 def _only_this_one(error: Exception) -> bool:
@@ -125,7 +137,7 @@ def _not_sent(turn: Turn, session: sqlite3.Row, invoice_id: int, attempt: int, e
     if isinstance(error, Refused) and not never_taken:
         never_taken = error.status == 403 or error.code in SESSION_REFUSES
     if never_taken:
-        _sent(turn, invoice_id, attempt, InvoiceState.APPROVED)
+        _sent(turn, invoice_id, attempt, InvoiceState.APPROVED, reason=_why_again(error))
     elif isinstance(error, Refused):
         code = str(error.code or error.status)
         _sent(turn, invoice_id, attempt, InvoiceState.REJECTED, code=code, reason=error.message)

@@ -290,9 +290,10 @@ class Acts:
                 one.id,
                 (
                     (fit("WŁĄCZONA" if one.on else "", 10), "bad"),
-                    (fit(clean(one.label), 24), "strong"),
+                    (fit(clean(one.label), 31), "strong"),
                     (clean(one.help), "dim"),
                 ),
+                about=clean(one.seen),
             )
             for one in exercise.troubles()
         ]

@@ -475,6 +475,7 @@ class Switch:
     id: str
     label: str
     help: str
+    seen: str
     on: bool
 
 
@@ -482,7 +483,7 @@ class Troubles:
     """An exercise with one trouble."""
 
     def __init__(self) -> None:
-        self.one = Switch("awaria", "awaria KSeF", "KSeF nie odpowiada", on=False)
+        self.one = Switch("awaria", "awaria KSeF", "KSeF nie odpowiada", "Nic nie ginie.", on=False)
 
     def troubles(self) -> list[Switch]:
         return [self.one]
@@ -498,5 +499,6 @@ async def test_troubles_are_switched_in_an_exercise_only(ids: dict[str, int], pr
         await ready(app, pilot)
         await pilot.press("f9")
         await asked(app, pilot, Pick)
+        await expect(pilot, lambda: "Nic nie ginie." in text_of(app))
         await pilot.press("enter")
         await expect(pilot, lambda: exercise.one.on)

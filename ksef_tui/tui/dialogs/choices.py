@@ -19,11 +19,13 @@ from ksef_tui.tui.present import Line, cut
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One line of a menu. With `why_not` it cannot be chosen, and that sentence is shown."""
+    """One line of a menu. With `why_not` it cannot be chosen, and that sentence is shown; `about` is shown below the menu
+    while the cursor is on it."""
 
     id: str
     line: Line
     why_not: str | None = None
+    about: str = ""
 
 
 class Choices(Toned, ScrollView, can_focus=True):
@@ -42,6 +44,12 @@ class Choices(Toned, ScrollView, can_focus=True):
     @dataclass
     class Chosen(Message):
         """Enter was pressed on a choice."""
+
+        choice: Choice
+
+    @dataclass
+    class Moved(Message):
+        """The cursor came to a choice."""
 
         choice: Choice
 
@@ -67,6 +75,8 @@ class Choices(Toned, ScrollView, can_focus=True):
         old, self.cursor = self.cursor, max(0, min(self.cursor + by, len(self.choices) - 1))
         self.refresh_line(old)
         self.refresh_line(self.cursor)
+        if self.choices:
+            self.post_message(self.Moved(self.choices[self.cursor]))
         top, height = self.scroll_offset.y, self.size.height
         if self.cursor < top:
             self.scroll_to(y=self.cursor, animate=False)

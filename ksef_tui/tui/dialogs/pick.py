@@ -35,9 +35,22 @@ class Pick(Dialog["str | None"]):
     def content(self) -> Sequence[Widget]:
         choices = Choices(self._choices)
         said = [piece for line in self._intro for piece in self._wrapped(line)]
-        choices.styles.height = max(1, min(len(self._choices), self.app.size.height - 9 - len(said)))
+        below = 2 if any(choice.about for choice in self._choices) else 0
+        choices.styles.height = max(1, min(len(self._choices), self.app.size.height - 9 - len(said) - below))
         intro = (Text([*said, ()]),) if said else ()
-        return (*intro, choices, Text([(), (("Enter wybiera · Esc wraca", "dim"),)], id="note"))
+        return (*intro, choices, Text(self._note(self._choices[0] if self._choices else None), id="note"))
+
+    def _note(self, choice: Choice | None) -> list[Line]:
+        keys: Line = (("Enter wybiera · Esc wraca", "dim"),)
+        if choice is None or not any(one.about for one in self._choices):
+            return [(), keys]
+        lines = self._wrapped(((choice.about, "text"),))[:2]
+        return [(), *lines, *([()] * (2 - len(lines))), keys]
+
+    @on(Choices.Moved)
+    def _moved(self, event: Choices.Moved) -> None:
+        if any(one.about for one in self._choices):
+            self.query_one("#note", Text).say(self._note(event.choice))
 
     def _wrapped(self, line: Line) -> list[Line]:
         """A sentence in as many lines as it takes; a line of several columns as it is."""
