@@ -125,6 +125,37 @@ def queue_list(context: Context, nip: str | None, state: str | None, find: str, 
     show(rows, as_json, queue_line)
 
 
+@queue.command("today")
+@click.option("--mine", is_flag=True, help="tylko klienci, których prowadzi operator")
+@json_option
+@click.pass_obj
+def queue_today(context: Context, mine: bool, as_json: bool) -> None:
+    """Co dziś wymaga człowieka, od najpilniejszego; do wysłania pocztą z crona."""
+    from ksef_tui.domain.today import farewell
+    from ksef_tui.services import contract
+    from ksef_tui.services import today as todays
+
+    office, operator = context.office, context.operator
+    rows = contract.today(office, operator, mine)
+    show(rows, as_json, today_line)
+    if not rows and not as_json:
+        said = farewell(todays.done_today(office, operator, mine), office.clock())
+        click.echo("\n".join(said[:2]))
+
+
+def today_line(row: dict[str, Any]) -> str:
+    """What needs a person, for people: which key mends it on the screen stands at the end."""
+    from ksef_tui.domain.actions import BY_ID
+    from ksef_tui.domain.today import BY_KIND, Kind
+
+    label = BY_KIND[Kind(row["kind"])].badge.label
+    what = f"{row['count']} {label}" if row["count"] else label
+    sums = "".join(f", {amount} {currency}" for currency, amount in row["sums"].items())
+    keys = [BY_ID[one] for one in row["actions"] if one in BY_ID]
+    mends = f" [{keys[0].shown} {keys[0].label}]" if keys else ""
+    return f"{'PILNE ' if row['due'] else ''}{row['client']}: {what}{sums} – {row['reason']}{mends}"
+
+
 @queue.command("approve")
 @click.argument("ids", nargs=-1, type=invoice_id, metavar="[ID]...")
 @click.option("--client", "nip", help="wszystkie czekające faktury klienta")

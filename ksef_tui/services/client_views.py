@@ -228,7 +228,7 @@ def authorization(office: Office, operator: Operator, client_id: int) -> Authori
             if _stopped(row)
             else first[2]
             if first is not None
-            else _next_actions(
+            else next_actions(
                 state,
                 row["reason_code"],
                 switching=row["switch_phase"] == "waiting",
@@ -374,9 +374,10 @@ def _for_whom(office: Office, row: sqlite3.Row) -> str:
     return f"dla {named(identity)} albo dla NIP {office.nip}"
 
 
-def _next_actions(
+def next_actions(
     state: AuthState, reason_code: str, *, switching: bool = False, token: bool = False
 ) -> tuple[str, ...]:
+    """What mends an authorisation, most useful first: ids of actions."""
     if switching and state is not AuthState.RUNNING:
         return ("auth.cancel", "auth.switch", "auth.check")
     if state is AuthState.RUNNING:

@@ -11,6 +11,7 @@ from ksef_tui.domain.roles import Act, Operator, require
 from ksef_tui.domain.standing import Pause
 from ksef_tui.domain.times import to_text
 from ksef_tui.services import client_views, clients, invoice_views, onboarding_views, pausing, switching
+from ksef_tui.services import today as todays
 from ksef_tui.services.importing import ImportRow
 from ksef_tui.services.office import Office
 from ksef_tui.services.reserve import TakeoverPreview
@@ -77,6 +78,28 @@ def _queue_row(row: QueueRow) -> dict[str, Any]:
         "attempts": row.attempts,
         "changed_at": to_text(row.changed_at),
     }
+
+
+def today(office: Office, operator: Operator, mine: bool = False) -> list[dict[str, Any]]:
+    """The rows of `queue today`: what needs a person, most urgent first. `sums`: gross by currency, as text."""
+    return [
+        {
+            "kind": item.kind.value,
+            "due": item.due,
+            "nip": item.nip,
+            "client": item.name,
+            "clients": len(item.clients),
+            "count": item.count,
+            "sums": {currency: f"{amount:.2f}" for currency, amount in item.money.sums},
+            "reason_code": item.reason_code,
+            "reason": item.why,
+            "actions": list(item.actions),
+            "ids": list(item.invoices),
+            "since": to_text(item.since) if item.since is not None else None,
+            "until": to_text(item.until) if item.until is not None else None,
+        }
+        for item in todays.today(office, operator, mine)
+    ]
 
 
 def invoice(office: Office, operator: Operator, invoice_id: int) -> dict[str, Any]:

@@ -304,4 +304,5 @@ STEPS: list[tuple[str, list[str]]] = [
     ("batches", _BATCHES),
     ("urgency", queue.URGENCY),
     ("finding", queue.FINDING),
+    ("today", queue.TODAY),
 ]

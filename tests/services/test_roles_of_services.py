@@ -42,6 +42,7 @@ from ksef_tui.services import (
     standing_identities,
     switching,
     syncing,
+    today,
     vaulting,
     views,
 )
@@ -207,6 +208,10 @@ SEES_ONLY_OWN: dict[str, Callable[[Scene, Operator], object]] = {
     ],
     "invoice_views.clients_of": lambda s, o: invoice_views.clients_of(s.office, o, [s.invoice, s.own_invoice]) == [s.other.id],
     "invoice_views.queue_counts": lambda s, o: sum(invoice_views.queue_counts(s.office, o).values()) == 1,
+    "today.today": lambda s, o: {i.invoices for i in today.today(s.office, o)} == {(), (s.own_invoice,)}
+    and "Jodła" not in str(today.today(s.office, o)),
+    "today.done_today": lambda s, o: today.done_today(s.office, o).sent == 0,
+    "contract.today": lambda s, o: {row["nip"] for row in contract.today(s.office, o)} == {s.other.nip},
     "standing.standing": lambda s, o: standing.standing(s.office, o) == [],
     "pausing.paused_clients": lambda s, o: (
         pausing.pause(s.office, s.house.admin, [s.mine.id, s.other.id]),
@@ -243,7 +248,7 @@ def test_every_service_function_that_is_told_who_acts_is_in_these_tables():
     modules = (
         approving, authorising, certifying, client_views, clients, configuring, contract, ending, exporting, external, identities,
         importing, invoice_views, letters, onboarding, operators, reserve, switching, syncing, vaulting, views, standing_identities,
-        staff, staff_orders, staff_views, standing, pausing,
+        staff, staff_orders, staff_views, standing, pausing, today,
     )  # fmt: skip
     taking = {
         f"{module.__name__.rpartition('.')[2]}.{name}"

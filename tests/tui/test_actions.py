@@ -11,7 +11,7 @@ from ksef_tui.domain.authorizations import AuthState
 from ksef_tui.domain.invoices import INVOICE_MOVES, InvoiceState
 from ksef_tui.domain.roles import Role
 from ksef_tui.domain.situations import ClientFacts, Danger, Pane, Situation
-from ksef_tui.services.client_views import _next_actions
+from ksef_tui.services.client_views import next_actions
 from ksef_tui.tui.describe import footer
 from ksef_tui.tui.present import width_of
 
@@ -40,8 +40,8 @@ def test_the_table_for_the_readme_names_every_action() -> None:
 def test_what_the_authorisation_pane_offers_is_an_action() -> None:
     for state in AuthState:
         for reason_code in ("", "415", "identity_stopped"):
-            assert all(action_id in BY_ID for action_id in _next_actions(state, reason_code, token=True))
-        assert all(action_id in BY_ID for action_id in _next_actions(state, "", switching=True))
+            assert all(action_id in BY_ID for action_id in next_actions(state, reason_code, token=True))
+        assert all(action_id in BY_ID for action_id in next_actions(state, "", switching=True))
 
 
 @pytest.mark.parametrize("move", ["approve", "recall", "hold", "release", "withdraw", "retry"])
