@@ -12,7 +12,9 @@ def test_what_needs_a_person_is_a_line_each_and_codes_for_scripts(desk: Desk):
     client = desk.house.client(name="Jodła Próbna")
     ids = desk.house.bring(client, papers.invoice(client.nip), papers.invoice(client.nip))
     lines = desk.done("queue", "today").splitlines()
-    assert any("Jodła Próbna: 2 do zatwierdzenia, 246.00 PLN" in line and line.endswith("[z Zatwierdź]") for line in lines)
+    assert any(
+        "Jodła Próbna: 2 do zatwierdzenia, 246.00 PLN" in line and line.endswith("[z Zatwierdź]") for line in lines
+    )
     rows = desk.json("queue", "today")
     assert {row["kind"] for row in rows} == {"access", "approve"}
     assert [row["ids"] for row in rows if row["kind"] == "approve"] == [ids]
