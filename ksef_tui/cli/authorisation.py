@@ -100,10 +100,10 @@ def export_request(context: Context, client_id: int, to: Path, as_json: bool) ->
     row = contract.authorization_by_id(office, operator, client_id)
     if row["status"] == "to_sign":
         write_file(to, external.request(office, operator, client_id).document)
-    if str(to) == "-":
-        click.echo(plain(client_line(row)), err=True)
-    else:
+    if str(to) != "-":
         show_one(row, as_json, client_line)
+    elif row["status"] == "to_sign":
+        click.echo(plain(client_line(row)), err=True)
     if row["status"] != "to_sign":
         fail(row["reason"] or "Żądania do podpisu nie ma.")
 
@@ -186,7 +186,10 @@ def auth_check(context: Context, nips: Sequence[str], everyone: bool, mine: bool
         authorising.check(office, operator, client_id)
         end_with_status(context, [client_id], no_wait, as_json)
         return
-    ids = [clients.id_of(office, nip) for nip in nips] or bulk.everybody(office, operator, "check", mine=mine)
+    # a client named twice is one client: one row
+    ids = list(dict.fromkeys(clients.id_of(office, nip) for nip in nips)) or bulk.everybody(
+        office, operator, "check", mine=mine
+    )
     run_over_many(context, "check", ids, no_wait, as_json)
 
 

@@ -50,6 +50,17 @@ def test_mine_are_those_that_i_keep(house: House, desk: Desk):
     assert statuses(desk.json("auth", "check", "--mine")) == {mine.nip: "active"}
 
 
+def test_a_client_named_twice_is_one_row_and_one_login(house: House, desk: Desk):
+    house.identity()
+    one, two = house.client(*BOTH), house.client(*BOTH)
+    desk.done("auth", "start", "--all", "--identity", "pieczęć")
+    before = house.ministry.posts(SIGNED_LOGIN)
+    spaced = f"{two.nip[:3]} {two.nip[3:]}"
+    rows = desk.json("auth", "check", two.nip, one.nip, spaced, two.nip)
+    assert [row["nip"] for row in rows] == [two.nip, one.nip]
+    assert house.ministry.posts(SIGNED_LOGIN) == before + 2
+
+
 def test_some_by_nip_and_one_that_was_never_connected(house: House, desk: Desk):
     house.identity()
     one, never = house.client(*BOTH), house.client(*BOTH, name="Buk Próbny")

@@ -35,6 +35,12 @@ def test_through_pipes_only_the_document_is_on_stdout(desk: Desk):
     assert desk.json("auth", "submit", client.nip, "-", stdin=signed(document, seal(client.nip)))["status"] == "active"
 
 
+def test_a_request_that_does_not_come_about_is_one_line(desk: Desk):
+    client = desk.house.client()
+    desk.house.ministry.fault("lost_answer", match={"method": "POST", "path": "challenge"})
+    assert "KSeF nie odpowiada" in desk.refused("auth", "start", client.nip, "--external", "-")
+
+
 def test_each_refusal_is_one_line_and_the_request_goes_on_waiting(desk: Desk, tmp_path: Path):
     client = desk.house.client()
     assert "nie ma żądania do podpisu" in desk.refused("auth", "submit", client.nip, "-", stdin=b"<a/>")
