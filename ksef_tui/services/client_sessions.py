@@ -17,6 +17,7 @@ from ksef_tui.ksef import claims
 from ksef_tui.ksef.api import Access
 from ksef_tui.ksef.errors import KsefError, Limited, Refused
 from ksef_tui.ksef.models import TokenPair
+from ksef_tui.services import lost_logins
 from ksef_tui.services.calls import NotNow
 from ksef_tui.services.turn import Turn
 from ksef_tui.store import authorizations, onboardings
@@ -91,6 +92,7 @@ async def end(turn: Turn) -> None:
         token = _opened(turn, row, "refresh") if from_text(row["refresh_until"]) > turn.now else None
         try:
             if token is not None:
+                await _end_lost(turn, token)
                 await turn.api.end_auth_session(turn.nip, token)
         except Refused:
             pass  # it had ended before
@@ -101,6 +103,14 @@ async def end(turn: Turn) -> None:
             _try_later(turn, reference, wait.seconds)
             continue
         _forget(turn, reference)
+
+
+async def _end_lost(turn: Turn, refresh: Secret) -> None:
+    """An earlier visit that broke off may have left another login in the client's own name: this one ends it (F24)."""
+    known = authorizations.get(turn.office.db, turn.client_id)["reference"]
+    if lost := lost_logins.suspected(turn) - {known}:
+        token = (await turn.api.refresh(turn.nip, refresh)).token
+        await lost_logins.end(turn, Access(turn.nip, token), lost)
 
 
 def _try_later(turn: Turn, reference: str, seconds: float) -> None:

@@ -21,6 +21,7 @@ from ksef_tui.ksef import operations as op
 from ksef_tui.ksef.codes import auth_code
 from ksef_tui.ksef.errors import KsefError, Limited, NotReachable, Refused, Unknown
 from ksef_tui.ksef.models import TokenPair
+from ksef_tui.services import lost_logins
 from ksef_tui.services.authorising import restored
 from ksef_tui.services.calls import NotNow
 from ksef_tui.services.office import Office
@@ -207,6 +208,7 @@ async def _follow(turn: Turn, row: sqlite3.Row, asked: sqlite3.Row, use: Use) ->
         replaced = opened(turn, row, "refresh")
         if _finish(turn, row, challenge, verdict):
             await end_replaced(turn, verdict, replaced)
+            await lost_logins.end_before(turn, row, verdict)
 
 
 async def _redeemed(turn: Turn, token: Secret, reference: str, use: Use) -> Verdict | None:

@@ -18,7 +18,7 @@ from ksef_tui.ksef import claims
 from ksef_tui.ksef.api import Access
 from ksef_tui.ksef.errors import KsefError, Limited, Refused, Unknown
 from ksef_tui.ksef.models import AccessToken
-from ksef_tui.services import client_sessions, ending, external, identity_rules, onboarding, personal
+from ksef_tui.services import client_sessions, ending, external, identity_rules, lost_logins, onboarding, personal
 from ksef_tui.services.authorising import FORGET
 from ksef_tui.services.calls import NotNow
 from ksef_tui.services.one_login import log_in
@@ -38,6 +38,7 @@ from ksef_tui.store.records import audit
 
 REFRESH_AHEAD = timedelta(seconds=90)  # an access token this near its end is renewed first
 NOT_CHECKED = "Teraz nie sprawdzono: KSeF nie odpowiada."
+REVOKE_AGAIN = 30.0  # seconds between attempts to log out of a client that is off the lists
 REFRESH_PAUSE = 0.5  # seconds before a refresh that got no answer is asked once more
 
 
@@ -174,6 +175,7 @@ async def _learned(turn: Turn, row: sqlite3.Row, act: str, old: AuthState, verdi
     thrown_out = verdict.reason_code in (identity_rules.OWNER_CERTIFICATE, identity_rules.NOT_OWNER)
     if written and thrown_out and replaced is not None:
         await end_login(turn, replaced)
+    await lost_logins.end_before(turn, row, verdict)
 
 
 async def look(turn: Turn, row: sqlite3.Row) -> bool:
@@ -271,12 +273,18 @@ def _note_weather(turn: Turn, row: sqlite3.Row, reason: str) -> None:
 async def _revoke(turn: Turn, row: sqlite3.Row) -> None:
     """End the login at KSeF (F32), then forget it here. Without an answer it is not over, and the row says so."""
     refresh = opened(turn, row, "refresh")
-    if refresh is not None:
+    if refresh is not None and row["refresh_until"] and from_text(row["refresh_until"]) > turn.now:
         try:
+            if lost := lost_logins.suspected(turn) - {row["reference"]}:
+                access = await standing_access(turn, row)
+                await lost_logins.end(turn, access, lost)
             await turn.api.end_auth_session(turn.nip, refresh)
         except Refused:
             pass  # it had ended before
         except KsefError as error:
+            if turn.client["archived_at"] is not None:  # nobody looks at it any more: it is tried until KSeF answers
+                turn.come_back(error.retry_after if isinstance(error, Limited) else REVOKE_AGAIN)
+                return
             reason = f"Nie odwołano: {error.message} Ponów."
             with turn.office.db.write() as connection:
                 authorizations.note(

@@ -131,6 +131,21 @@ def calls_since(
     return [(row[0], row[1]) for row in rows]
 
 
+def logins_since(db: Database, context: str, since_epoch: float, after: str) -> set[str]:
+    """KSeF's references of the logins that were begun in a context since then and after the login `after` (empty: all),
+    but for those in the client's own name, which are followed by themselves."""
+    rows = db.rows(
+        "SELECT e.reference FROM journal s JOIN journal e ON e.call_id = s.id WHERE s.phase = 'started' "
+        "AND s.context = :context AND s.limit_group = 'anonymous' AND s.epoch > :since "
+        "AND s.operation IN ('auth.xades', 'auth.token') AND e.reference NOT IN ('', :after) "
+        "AND e.id > ifnull((SELECT max(k.id) FROM journal k JOIN journal b ON b.id = k.call_id WHERE b.phase = 'started' "
+        "AND b.context = :context AND b.limit_group = 'anonymous' AND b.epoch > :since AND k.reference = :after AND :after <> ''), 0) "
+        "AND e.reference NOT IN (SELECT reference FROM client_session)",
+        {"context": context, "since": since_epoch, "after": after},
+    )
+    return {row[0] for row in rows}
+
+
 def calls_of_invoice(db: Database, invoice_id: int) -> list[sqlite3.Row]:
     """The journal of one invoice, oldest first."""
     return db.rows("SELECT * FROM journal WHERE invoice_id = ? ORDER BY id", (invoice_id,))
