@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from ksef_tui.cli.switching import identity_reserve, identity_takeover
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.secret import Secret
 
+LOGOUT_PATIENCE = 20.0
 END_PATIENCE = 60.0  # seconds: the service has ended anyway, and a worker goes on with the rest
 
 client = group("client", "Klienci biura.")
@@ -202,10 +204,13 @@ def client_resume(context: Context, nip: str, as_json: bool) -> None:
 @click.argument("nip")
 @click.pass_obj
 def client_archive(context: Context, nip: str) -> None:
-    """Zdejmuje klienta z list."""
-    from ksef_tui.services import clients
+    """Zdejmuje klienta z list i wylogowuje biuro z jego konta w KSeF."""
+    from ksef_tui.services import clients, own_work
 
-    clients.archive(context.office, context.operator, clients.id_of(context.office, nip))
+    client_id = clients.id_of(context.office, nip)
+    clients.archive(context.office, context.operator, client_id)
+    with suppress(Problem):  # it is off the lists; what is left of the logout a worker does
+        asyncio.run(own_work.carry_out(context.office, client_id, patience=LOGOUT_PATIENCE))
 
 
 identity = group("identity", "Profile biura: czyim certyfikatem podpisuje program.")
@@ -239,9 +244,9 @@ def identity_add(
         raise click.UsageError("Podaj --certificate i --key, albo --pkcs12.")
     main_file = pkcs12 or certificate
     assert main_file is not None
+    office, operator = context.office, context.operator  # the office's passphrase is the first line of stdin
     password = stdin_line() if password_stdin else None
     certificate_bytes, key_bytes = read_file(main_file), read_file(key_file) if key_file else None
-    office, operator = context.office, context.operator
     client_id = clients.id_of(office, nip) if nip else None
     identities.free_label(office, label)
     try:

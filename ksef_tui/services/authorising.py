@@ -291,6 +291,7 @@ def start(
     row = authorizations.get(office.db, client_id)
     if row["state"] == AuthState.ENDED:
         raise Problem("ended", "Obsługa tego klienta jest zakończona.")
+    _refuse_archived(office, client_id)
     if subject is not None:
         _refuse_while_on_the_wire(office, client_id, subject or None)
     with office.db.write() as connection:
@@ -368,11 +369,20 @@ def _intend(office: Office, operator: Operator, client_id: int, intent: str, act
     row: sqlite3.Row = authorizations.get(office.db, client_id)
     if row["state"] == AuthState.RUNNING:
         raise Problem("runs_already", "Autoryzacja tego klienta właśnie trwa.")
+    if intent != "revoke":
+        _refuse_archived(office, client_id)
     with office.db.write() as connection:
         authorizations.note(connection, now, client_id, AuthState(row["state"]), intent=intent, retry_at=None)
         if intent == "revoke":
             switches.delete(connection, client_id)
         audit(connection, now, operator, act, client_id=client_id)
+
+
+def _refuse_archived(office: Office, client_id: int) -> None:
+    """A client that was taken off the lists meanwhile (a run over many had it among those that wait) is left alone."""
+    client = offices.client(office.db, client_id)
+    if client is not None and client["archived_at"] is not None:
+        raise Problem("archived", f"{client['name']}: klienta zdjęto z list.")
 
 
 def _refuse_unfit(office: Office, client_id: int, identity: sqlite3.Row | None) -> None:

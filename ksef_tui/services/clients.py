@@ -9,8 +9,10 @@ from ksef_tui.domain.authorizations import AuthMethod, AuthState
 from ksef_tui.domain.nip import parse_nip
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Act, Operator, require
+from ksef_tui.services import authorising
 from ksef_tui.services.office import Office, checked_name
-from ksef_tui.store import authorizations, offices
+from ksef_tui.services.wire import left_behind
+from ksef_tui.store import authorizations, offices, onboardings, switches
 from ksef_tui.store.records import audit
 
 
@@ -91,13 +93,35 @@ def rename(office: Office, operator: Operator, client_id: int, name: str) -> Non
 
 
 def archive(office: Office, operator: Operator, client_id: int) -> None:
-    """Take a client off the lists. Raises Problem while invoices of theirs are on their way, and for the office itself:
-    in its account it logs in, orders certificates and gives rights."""
+    """Take a client off the lists. What was begun for it is given up, and whoever holds its lease ends the office's login
+    at KSeF, and the client's own where one is left (F32).
+
+    Raises Problem: the office itself, in whose account it logs in, orders certificates and gives rights; while a login
+    runs; while invoices are on their way, or UPOs that only this login can still fetch.
+    """
     require(operator, Act.CLIENT_ARCHIVE, client_id)
     now = office.clock()
     client = offices.client(office.db, client_id)
     if client is not None and client["office"]:
         raise Problem("own_office", "To samo biuro – jego konta nie można zdjąć z list.")
+    with office.db.write() as connection:
+        row, switch = authorizations.get(office.db, client_id), switches.get(office.db, client_id)
+        state = AuthState(row["state"])
+        _refuse_while_busy(office, client_id, state)
+        if switch is not None and switch["phase"] != "waiting":
+            raise Problem("runs_already", "Trwa zmiana profilu tego klienta – spróbuj za chwilę.")
+        if state is AuthState.TO_SIGN:
+            authorising.cancel(office, operator, client_id)
+            row = authorizations.get(office.db, client_id)
+        onboardings.drop(connection, now, client_id)
+        switches.delete(connection, client_id)
+        if state is not AuthState.ENDED and row["method"] is not None:
+            authorizations.note(connection, now, client_id, AuthState(row["state"]), intent="revoke", retry_at=None)
+        offices.set_archived(connection, client_id, now)
+        audit(connection, now, operator, Act.CLIENT_ARCHIVE, client_id=client_id)
+
+
+def _refuse_while_busy(office: Office, client_id: int, state: AuthState) -> None:
     moving = office.db.value(
         "SELECT sum(n) FROM invoice_count WHERE client_id = ? "
         "AND state IN ('waiting', 'approved', 'held', 'sending', 'unknown', 'processing')",
@@ -105,9 +129,13 @@ def archive(office: Office, operator: Operator, client_id: int) -> None:
     )
     if moving:
         raise Problem("client_busy", "Klient ma faktury w kolejce – najpierw je wyślij albo wycofaj.")
-    with office.db.write() as connection:
-        offices.set_archived(connection, client_id, now)
-        audit(connection, now, operator, Act.CLIENT_ARCHIVE, client_id=client_id)
+    if state is AuthState.RUNNING:
+        raise Problem("runs_already", "Trwa łączenie z KSeF – poczekaj na jego koniec albo je przerwij.")
+    behind = left_behind(office, client_id, None)
+    if behind and state in (AuthState.ACTIVE, AuthState.EXPIRING, AuthState.READ_ONLY):
+        raise Problem(
+            "receipts_missing", f"Najpierw program pobierze z KSeF {behind.words}, potem już nie będzie mógł."
+        )
 
 
 def id_of(office: Office, nip: str) -> int:

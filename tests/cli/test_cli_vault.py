@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from cli_office import process
+from support.companies import seal
 from support.houses import LOGIN, wait_for
 from support.terminals import Terminal, seen_in_proc
 
@@ -131,6 +132,19 @@ def test_a_command_whose_stdin_is_in_use_asks_at_the_terminal(locked: Bureau):
     token = opened.sealer.open(row["sealed_token"], client="5261040828", kind="ksef_token", row=str(row["client_id"]))
     assert token.reveal_text() == "token-klienta"
     opened.close()
+
+
+def test_the_passphrase_comes_before_the_password_of_a_certificate(locked: Bureau, tmp_path: Path):
+    paper = seal(NIP, password=b"haslo klucza")
+    certificate, key = tmp_path / "pieczec.crt", tmp_path / "pieczec.key"
+    certificate.write_bytes(paper.certificate)
+    key.write_bytes(paper.key)
+    locked.done(
+        "--passphrase-stdin", "identity", "add", "pieczęć", "--certificate", str(certificate), "--key", str(key),
+        "--password-stdin", stdin=f"{WORD}\nhaslo klucza\n",
+    )  # fmt: skip
+    [row] = json.loads(locked.done("identity", "list", "--json"))
+    assert row["label"] == "pieczęć"
 
 
 def test_both_lines_of_one_stdin(locked: Bureau):
