@@ -74,7 +74,10 @@ INVOICE_MOVES: dict[str, dict[InvoiceState, frozenset[InvoiceState]]] = {
     # SENDING → APPROVED only when the call provably never left (never connected, or a typed refusal): rule 9.
     "sent": {S.SENDING: frozenset({S.PROCESSING, S.UNKNOWN, S.REJECTED, S.APPROVED})},
     # after a restored backup it is found in one of our sessions at KSeF (F6)
-    "recover": {s: frozenset({S.UNKNOWN}) for s in (S.WAITING, S.APPROVED, S.HELD, S.BLOCKED)},
+    "recover": {
+        s: frozenset({S.UNKNOWN})
+        for s in (S.WAITING, S.APPROVED, S.HELD, S.BLOCKED, S.INVALID, S.REJECTED, S.WITHDRAWN, S.REPLACED)
+    },
     "settle": {S.UNKNOWN: frozenset({S.PROCESSING, S.ACCEPTED, S.REJECTED, S.APPROVED})},
     "track": {S.PROCESSING: frozenset({S.ACCEPTED, S.REJECTED, S.UNKNOWN, S.APPROVED})},
 }

@@ -45,9 +45,7 @@ class Unpacker:
         while True:
             self._sandbox.wake_unpacking.clear()
             try:
-                row = self._next()
-                if row is not None:
-                    await self._unpack(row)
+                if await self.advance():
                     continue
                 if idle:
                     self._sweep()
@@ -60,6 +58,14 @@ class Unpacker:
                 await asyncio.wait_for(self._sandbox.wake_unpacking.wait(), pause)
             except TimeoutError:
                 idle = True
+
+    async def advance(self) -> bool:
+        """Open the next package that is due; False when none is."""
+        row = self._next()
+        if row is None:
+            return False
+        await self._unpack(row)
+        return True
 
     def _next(self) -> sqlite3.Row | None:
         if self._sandbox.faults.is_on("stuck"):

@@ -29,6 +29,7 @@ ANONYMOUS_SPARE = 5  # calls a second left to others: logins share their limit w
 PATIENCE = 3.0  # seconds that a call of a pass waits for its limit by itself; longer waits end the pass
 LEASE_SECONDS = 120.0
 HOUR = 3600.0
+_KNOWN = PRODUCTION_LIMITS.keys() | {"onlineSessionClose", "batchSessionClose"}
 LIMITS_FRESH_HOURS = 24
 
 
@@ -156,12 +157,8 @@ class CallKeeper:
 
     def limits_of(self, context: str) -> Mapping[str, RateLimit]:
         """The limits that KSeF gave this context, or production's until it was asked."""
-        found = {
-            group: RateLimit(*stored)
-            for group in PRODUCTION_LIMITS | {"onlineSessionClose": None, "batchSessionClose": None}
-            if (stored := limits.limit(self._office.db, context, group)) is not None
-        }
-        return {**PRODUCTION_LIMITS, **found}
+        known = limits.of_context(self._office.db, context)
+        return {**PRODUCTION_LIMITS, **{group: RateLimit(*most) for group, most in known.items() if group in _KNOWN}}
 
     def limits_are_stale(self, context: str) -> bool:
         """Whether the limits of a context were not read today."""

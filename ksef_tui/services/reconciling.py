@@ -16,19 +16,25 @@ from ksef_tui.domain.invoices import InvoiceState
 from ksef_tui.domain.secret import Secret
 from ksef_tui.domain.times import from_text, to_text
 from ksef_tui.ksef.api import Access
-from ksef_tui.ksef.codes import session_code
+from ksef_tui.ksef.codes import invoice_code, session_code
 from ksef_tui.ksef.crypto import hash_b64
 from ksef_tui.ksef.errors import Refused
 from ksef_tui.ksef.models import FA3, SessionInvoice, SessionSummary
 from ksef_tui.services import login
+from ksef_tui.services.calls import NotNow
 from ksef_tui.services.turn import Turn
 from ksef_tui.store import authorizations, invoices, offices, sessions
 from ksef_tui.store.records import audit
 
 S = InvoiceState
 MARGIN = timedelta(hours=13)  # a session lives 12 hours: one opened before the backup may have taken invoices after it
+ACCEPTED = 200
+SHORTEST_PAUSE, LONGEST_PAUSE = 3.0, 180.0  # seconds between two looks at a package that KSeF still judges
 FOUND_IN_KSEF = "po odtworzeniu kopii znaleziona w KSeF – sprawdzam, co z nią"
 _BEFORE_SENDING = (S.WAITING, S.APPROVED, S.HELD, S.BLOCKED)
+# Of these KSeF has nothing in the books' opinion. Since the backup they may have been sent all the same: refused and tried
+# again, invalid and checked anew, or laid aside by somebody who went by the books before they were brought up to date.
+_LAID_ASIDE = (S.INVALID, S.REJECTED, S.WITHDRAWN, S.REPLACED)
 
 
 async def reconcile(turn: Turn) -> None:
@@ -59,9 +65,12 @@ async def _one_session(turn: Turn, access: Access, summary: SessionSummary, kind
         "SELECT * FROM session WHERE client_id = ? AND reference = ?", (turn.client_id, reference)
     )
     if not session_code(summary.status.code).terminal and known is None:
-        await _closed(turn, access, reference, kind)
+        is_closed = await _closed(turn, access, reference, kind)
+        if kind == "batch" and is_closed:  # what is in a package shows only when it is unpacked and judged (F18)
+            raise NotNow(_pause(turn, summary))
     items = {item.invoice_hash: item for item in await turn.api.session_invoices(access, reference)}
     rows = [row for row in _not_sent(turn) if hash_b64(row["sha256"]) in items]
+    rows += [row for row in _laid_aside(turn) if _may_be_in_ksef(items.get(hash_b64(row["sha256"])))]
     if not rows:
         return 0
     session_id = known["id"] if known is not None else _remember(turn, reference, kind)
@@ -71,17 +80,34 @@ async def _one_session(turn: Turn, access: Access, summary: SessionSummary, kind
     return len(rows)
 
 
-async def _closed(turn: Turn, access: Access, reference: str, kind: str) -> None:
-    """Nobody has its key any more, so nothing of ours goes there; closed, it also takes no late arrival."""
+def _pause(turn: Turn, summary: SessionSummary) -> float:
+    """Seconds until a package is asked for again: the longer it takes, the rarer; the list of sessions is short of calls."""
+    opened = summary.date_created or turn.now
+    return min(LONGEST_PAUSE, max(SHORTEST_PAUSE, (turn.now - opened).total_seconds() / 4))
+
+
+async def _closed(turn: Turn, access: Access, reference: str, kind: str) -> bool:
+    """Nobody has its key any more, so nothing of ours goes there; closed, it also takes no late arrival. False when KSeF
+    does not close it, so that nothing of it is processed: a package without its parts, or one that ended meanwhile."""
     close = turn.api.close_online if kind == "interactive" else turn.api.close_batch
     try:
         await close(access, reference)
-    except Refused:  # a package without its parts, or one that ended meanwhile: KSeF ends it by itself
-        return
+    except Refused:
+        return False
+    return True
 
 
 def _not_sent(turn: Turn) -> list[sqlite3.Row]:
     return invoices.in_states(turn.office.db, turn.client_id, _BEFORE_SENDING)
+
+
+def _laid_aside(turn: Turn) -> list[sqlite3.Row]:
+    return invoices.in_states(turn.office.db, turn.client_id, _LAID_ASIDE)
+
+
+def _may_be_in_ksef(item: SessionInvoice | None) -> bool:
+    """Whether KSeF took it or still judges it; a copy that it refused leaves what was laid aside where it is."""
+    return item is not None and (item.status.code == ACCEPTED or not invoice_code(item.status.code).terminal)
 
 
 def _remember(turn: Turn, reference: str, kind: str) -> int:

@@ -21,13 +21,10 @@ def put_limits(
         )
 
 
-def limit(db: Database, context: str, group: str) -> tuple[int, int, int] | None:
-    """A context's limit of a group, or None when it was never read."""
-    row = db.row(
-        "SELECT per_second, per_minute, per_hour FROM rate_limit WHERE context = ? AND limit_group = ?",
-        (context, group),
-    )
-    return None if row is None else (row[0], row[1], row[2])
+def of_context(db: Database, context: str) -> dict[str, tuple[int, int, int]]:
+    """A context's limits as last read: group → (per second, per minute, per hour)."""
+    rows = db.rows("SELECT limit_group, per_second, per_minute, per_hour FROM rate_limit WHERE context = ?", (context,))
+    return {row[0]: (row[1], row[2], row[3]) for row in rows}
 
 
 def read_at(db: Database, context: str) -> str | None:

@@ -132,7 +132,7 @@ class TestInvoices:
     def test_who_sends_knows_the_limits_of_production(self, office: Office) -> None:
         """The filling itself works without limits; nothing of that stays."""
         senders = [member.nip for member in [*cast.cast(17), cast.office()] if member.part in cast.SENDERS]
-        assert {limits.limit(office.db, nip, "invoiceSend") for nip in senders} == {(10, 30, 180)}
+        assert {limits.of_context(office.db, nip)["invoiceSend"] for nip in senders} == {(10, 30, 180)}
 
 
 class TestPapers:

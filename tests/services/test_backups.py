@@ -74,6 +74,61 @@ async def test_f6_what_ksef_still_judges_waits_for_the_judgement(house: House, t
     assert house.ministry.posts(SEND) == 1
 
 
+async def test_f6_a_package_that_ksef_has_not_opened_yet_is_waited_for(house: House, tmp_path):
+    """Its list is empty until then, which proves nothing (F18)."""
+    configuring.change(house.office, house.admin, "batch_from", "3")
+    client = await house.ready_client()
+    ids = house.approved(client, *(papers.invoice(client.nip) for _ in range(3)))
+    copy = tmp_path / "kopia.db"
+    backups.backup(house.office, house.admin, copy)
+    house.ministry.fault("stuck")
+    await house.work_until(lambda: house.states(ids) == ["processing"] * 3)
+    back_to(house, copy)
+    await house.work_until(lambda: house.calls("session.list", "ended")[3:])
+    assert house.states(ids) == ["approved"] * 3
+    house.ministry.calm()
+    await house.work()
+    assert house.states(ids) == ["accepted"] * 3
+    assert house.ministry.posts(OPEN_BATCH) == 1
+
+
+@pytest.mark.parametrize("tried_again", [False, True])
+async def test_f6_what_was_laid_aside_before_the_look_is_found_too(house: House, tmp_path, tried_again: bool):
+    """Somebody believes the restored books and withdraws what had gone out; or they say refused, and it was tried again."""
+    client = await house.ready_client()
+    if tried_again:
+        house.ministry.fault("invoice_fails", times=1, params={"code": 550})
+    [one] = house.approved(client)
+    if tried_again:
+        await house.work()
+        assert house.states([one]) == ["rejected"]
+    copy = tmp_path / "kopia.db"
+    backups.backup(house.office, house.admin, copy)
+    if tried_again:
+        approving.retry(house.office, house.admin, [one])
+        approving.approve(house.office, house.admin, [one])
+    await house.work()
+    number = house.invoice(one)["ksef_number"]
+    back_to(house, copy)
+    approving.withdraw(house.office, house.admin, [one])
+    assert house.states([one]) == ["withdrawn"]
+    await house.work_until(lambda: house.invoice(one)["upo"] == "saved")
+    assert house.invoice(one)["ksef_number"] == number
+
+
+async def test_f6_what_ksef_refused_and_a_person_laid_aside_stays_there(house: House, tmp_path):
+    client = await house.ready_client()
+    house.ministry.fault("invoice_fails", times=1, params={"code": 550})
+    [one] = house.approved(client)
+    await house.work()
+    approving.withdraw(house.office, house.admin, [one])
+    copy = tmp_path / "kopia.db"
+    backups.backup(house.office, house.admin, copy)
+    back_to(house, copy)
+    await house.work_until(lambda: house.db.value("SELECT count(*) FROM audit WHERE act = 'client.reconciled'"))
+    assert house.states([one]) == ["withdrawn"]
+
+
 async def test_f6_what_was_never_sent_goes_out_after_the_look(house: House, tmp_path):
     client = await house.ready_client()
     [one] = house.approved(client)

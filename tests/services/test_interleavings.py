@@ -1,0 +1,269 @@
+"""The rules of sending (design §6) under every order of things that hypothesis can think of.
+
+Two workers, people, other programs and KSeF's troubles take turns at every single call and commit; time passes only
+between them. In the suite it runs for seconds; `KSEF_TUI_EXAMPLES=5000` searches for as long as that takes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from support.queue_world import Template, World, document
+from support.simulated import ROTATIONS, Machine
+
+from ksef_tui.ksef.crypto import sha256_b64
+from ksef_tui.sandbox.faults import Fault
+from ksef_tui.services import approving, backups, configuring, importing
+
+EXAMPLES = int(os.environ.get("KSEF_TUI_EXAMPLES", "60"))
+STEPS = 30
+
+WORKERS = st.sampled_from(["A", "B"])
+CLIENTS = st.integers(0, 1)
+PICK = st.integers(0, 7)
+CALLS = st.integers(0, 14)
+FATES = st.sampled_from(
+    [
+        "answer",
+        "lost",
+        "html",
+        "broken",
+        "unreachable",
+        "weather",
+        "waf",
+        "limited",
+        "unauthorized",
+        "die before",
+        "die after",
+    ]
+)
+PAUSES = st.sampled_from([0.4, 1.1, 2.0, 6.0, 20.0, 61.0, 130.0, 700.0, 3_700.0, 12.5 * 3600, 24 * 3600.0])
+TROUBLES = st.sampled_from(
+    [
+        Fault("slow", times=2, params={"ms": 20_000}),
+        Fault("slow", times=3, params={"ms": 3_600_000}),
+        Fault("session_unavailable", times=1),
+        Fault("upo_html", times=1),
+        Fault("upload_html", times=1),
+        Fault("part_lost", times=1),
+        Fault("not_found_after_open", times=2),
+        Fault("duplicate_without_original", times=1),
+        Fault("duplicate_wrong_session", times=1),
+        Fault("storage_late", times=1, params={"ms": 60_000}),
+        Fault("invoice_fails", times=1, params={"code": 500}),
+        Fault("invoice_fails", times=2, params={"code": 550}),
+    ]
+)
+
+
+class Sending(RuleBasedStateMachine):
+    """What may happen in an office; after each step nothing is doubled, in a wrong name or beyond a limit, and in the end
+    nothing is lost."""
+
+    template: Template
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World(self.template)
+        self.fresh = 100
+        self.rotations = 0
+
+    def teardown(self) -> None:
+        try:
+            if sys.exc_info()[0] is None:  # what went wrong already is told better than what follows from it
+                self.world.to_the_end()
+        finally:
+            self.world.close()
+
+    # people
+
+    @initialize(batch_from=st.sampled_from(["3", "5", "1000"]))
+    def decide_the_way(self, batch_from: str) -> None:
+        configuring.change(self.world.people, self.world.admin, "batch_from", batch_from)
+
+    @rule(client=CLIENTS, number=st.integers(1, 3), net=st.integers(1, 2))
+    def bring(self, client: int, number: int, net: int) -> None:
+        """A file: perhaps one that is known, or another of a number that is taken."""
+        self._import(client, number, net)
+
+    @rule(client=CLIENTS, count=st.integers(1, 6))
+    def bring_and_approve(self, client: int, count: int) -> None:
+        ids = []
+        for _ in range(count):
+            self.fresh += 1
+            ids.append(self._import(client, self.fresh, 1))
+        approving.approve(self.world.people, self.world.admin, ids)
+
+    def _import(self, client: int, number: int, net: int) -> int:
+        world = self.world
+        client_id, nip = list(world.nips.items())[client]
+        data = document(nip, number, net)
+        row = importing.import_bytes(world.people, world.admin, client_id, f"{number}.xml", data)
+        assert row.id is not None, row
+        if world.restored and not row.known:
+            world.imported_after_restore.add(sha256_b64(data))
+        return row.id
+
+    @rule(client=CLIENTS)
+    def approve_all(self, client: int) -> None:
+        approving.approve(self.world.people, self.world.admin, self._in(client, "waiting"))
+
+    @rule(
+        act=st.sampled_from(["approve", "recall", "hold", "release", "withdraw", "retry"]), client=CLIENTS, which=PICK
+    )
+    def decide(self, act: str, client: int, which: int) -> None:
+        ids = self._in(client)
+        if ids:
+            getattr(approving, act)(self.world.people, self.world.admin, [ids[which % len(ids)]])
+
+    def _in(self, client: int, state: str | None = None) -> list[int]:
+        client_id = list(self.world.nips)[client]
+        rows = self.world.people.db.rows(
+            "SELECT id FROM invoice WHERE client_id = ?1 AND (?2 IS NULL OR state = ?2) ORDER BY id", (client_id, state)
+        )
+        return [row[0] for row in rows]
+
+    # workers
+
+    @rule(name=WORKERS, client=CLIENTS, calls=CALLS)
+    def serve(self, name: str, client: int, calls: int) -> None:
+        """A pass begins, and some of its calls are answered."""
+        world = self.world
+        worker = world.worker(name)
+        worker.serve(list(world.nips)[client])
+        world.go_on()
+        world.answer(worker, calls)
+
+    @rule(name=WORKERS, client=CLIENTS)
+    def serve_wholly(self, name: str, client: int) -> None:
+        self.serve(name, client, 100)
+
+    @rule(name=WORKERS, calls=CALLS)
+    def go_on(self, name: str, calls: int) -> None:
+        self.world.answer(self.world.worker(name), calls)
+
+    @rule(name=WORKERS, calls=CALLS, client=CLIENTS, which=PICK, fate=FATES)
+    def strike(self, name: str, calls: int, client: int, which: int, fate: str) -> None:
+        """Some calls are answered, and something happens to the next."""
+        worker = self.world.worker(name)
+        if not worker.line.waiting:
+            self.serve(name, client, calls)
+        if worker.alive and worker.line.waiting:
+            self.world.decide(worker, worker.line.waiting[which % len(worker.line.waiting)], fate)
+
+    @rule(name=WORKERS, commits=st.integers(1, 25))
+    def die_after_commits(self, name: str, commits: int) -> None:
+        self.world.worker(name).office.db.fuse = commits
+
+    @rule(name=WORKERS)
+    def die_now(self, name: str) -> None:
+        self.world.kill(self.world.worker(name))
+
+    @precondition(lambda self: self.world.adrift)
+    @rule(which=PICK)
+    def arrive_late(self, which: int) -> None:
+        self.world.arrive(which)
+
+    # time and KSeF
+
+    @rule(seconds=PAUSES)
+    def wait(self, seconds: float) -> None:
+        self.world.machine.sleep(seconds)
+        self.world.go_on()
+
+    @rule()
+    def wait_for_midnight(self) -> None:
+        self.wait(self.world.machine.until_midnight())
+
+    @rule(trouble=TROUBLES)
+    def trouble(self, trouble: Fault) -> None:
+        mine = Fault(trouble.name, times=trouble.times, params=trouble.params)
+        self.world.far.sandbox.faults.active.append(mine)
+
+    @precondition(lambda self: self.rotations < ROTATIONS)
+    @rule(keep_old=st.booleans())
+    def rotate_keys(self, keep_old: bool) -> None:
+        self.rotations += 1
+        with self.world.far.state.transaction():
+            self.world.far.sandbox.keys.rotate(keep_old=keep_old)
+
+    @rule()
+    def lose_a_key(self) -> None:
+        """KSeF cannot read the key of a session that is open (415)."""
+        self.world.far.state.run(
+            "UPDATE session SET key = NULL WHERE code IS NULL AND closed IS NULL AND kind = 'Online'"
+        )
+
+    @rule(code=st.sampled_from([405, 420, 430, 435, 440]))
+    def refuse_packages(self, code: int) -> None:
+        """KSeF gives up packages that it has not opened yet."""
+        self.world.far.state.run(
+            """UPDATE session SET code = ? WHERE code IS NULL AND closed IS NOT NULL AND kind = 'Batch'
+               AND ref IN (SELECT session_ref FROM batch WHERE NOT unpacked)""",
+            code,
+        )
+
+    @rule(client=CLIENTS, number=st.integers(1, 3), net=st.integers(1, 2))
+    def send_elsewhere(self, client: int, number: int, net: int) -> None:
+        """The client's own program issues an invoice of this number."""
+        self.world.send_elsewhere(list(self.world.nips.values())[client], number, net)
+
+    # disasters
+
+    @rule()
+    def back_up(self) -> None:
+        world = self.world
+        world.backup = world.template.folder / "kopia.db"
+        world.backup.unlink(missing_ok=True)
+        backups.backup(world.people, world.admin, world.backup)
+
+    @precondition(lambda self: self.world.backup is not None)
+    @rule()
+    def restore(self) -> None:
+        self.world.restore()
+
+    @invariant()
+    def nothing_is_wrong(self) -> None:
+        self.world.check()
+
+
+@pytest.fixture(scope="module")
+def template() -> Iterator[Template]:
+    """In memory where the machine has such a disk: a loss of power is not among what happens here."""
+    memory = Path("/dev/shm")
+    folder = Path(tempfile.mkdtemp(prefix="ksef-tui-", dir=memory if memory.is_dir() else None))
+    monkeypatch = pytest.MonkeyPatch()
+    machine = Machine()
+    machine.rules(monkeypatch)
+    yield Template(machine, folder)
+    monkeypatch.undo()
+    shutil.rmtree(folder)
+
+
+def test_nothing_is_lost_doubled_or_in_a_wrong_name_whatever_happens_when(template: Template) -> None:
+    Sending.template = template
+    run_state_machine_as_test(
+        Sending,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
