@@ -44,7 +44,9 @@ class _Sessions(Model, frozen=True, kw_only=True):
     continuation_token: str = ""
 
 
-class _Metadata(Model, frozen=True, kw_only=True):
+class MetadataPage(Model, frozen=True, kw_only=True):
+    """A page of the metadata query; `is_truncated`: it shows no more than 10,000 rows."""
+
     invoices: list[InvoiceMetadata] = msgspec.field(default_factory=list)
     has_more: bool = False
     is_truncated: bool = False
@@ -130,6 +132,31 @@ class SessionCalls(Calls):
         """An invoice by its KSeF number. Refusals: 21164 there is none, 21165 not stored yet."""
         return await self._download(order_for(access, op.INVOICE, ksef_number))
 
+    async def metadata_page(
+        self,
+        access: Access,
+        *,
+        subject: str,
+        date_type: str,
+        since: datetime,
+        until: datetime | None = None,
+        invoice_number: str | None = None,
+        offset: int = 0,
+    ) -> MetadataPage:
+        """One page of `query_metadata`: 250 invoices from the `offset`-th page on, oldest first."""
+        filters = {
+            "subjectType": subject,
+            "dateRange": {
+                "dateType": date_type,
+                "from": to_text(since),
+                "to": None if until is None else to_text(until),
+            },
+            "invoiceNumber": invoice_number,
+        }
+        query = (("sortOrder", "Asc"), ("pageOffset", str(offset)), ("pageSize", "250"))
+        order = replace(order_for(access, op.QUERY_METADATA), body=encode(filters), query=query)
+        return await self._get(order, MetadataPage)
+
     async def query_metadata(
         self,
         access: Access,
@@ -146,20 +173,12 @@ class SessionCalls(Calls):
         PermanentStorage; at most 90 days from `since` to `until` (facts §16).
         """
         found: dict[str, InvoiceMetadata] = {}
-        order = order_for(access, op.QUERY_METADATA)
         start, offset = since, 0
         for _ in range(MAX_PAGES):
-            filters = {
-                "subjectType": subject,
-                "dateRange": {
-                    "dateType": date_type,
-                    "from": to_text(start),
-                    "to": None if until is None else to_text(until),
-                },
-                "invoiceNumber": invoice_number,
-            }
-            query = (("sortOrder", "Asc"), ("pageOffset", str(offset)), ("pageSize", "250"))
-            page = await self._get(replace(order, body=encode(filters), query=query), _Metadata)
+            page = await self.metadata_page(
+                access, subject=subject, date_type=date_type, since=start, until=until, invoice_number=invoice_number,
+                offset=offset,
+            )  # fmt: skip
             found |= {row.ksef_number: row for row in page.invoices}
             if not page.has_more:
                 return list(found.values())

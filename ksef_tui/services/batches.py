@@ -44,6 +44,8 @@ UPLOAD_LIFE = timedelta(minutes=20)  # for each part (facts §9)
 AT_ONCE = 4  # parts uploaded side by side
 ROWS_AT_A_TIME = 500  # rows of one transaction, so that other writers get their turn
 PART_MISSING, TOO_LATE, WRONG_SIZE = 21205, 21208, 21157
+NOT_OURS = "insufficient-resource-access"
+FOREIGN_PACKAGE = "paczka zapisana w bazie należy w KSeF do kogo innego – faktury pójdą w nowej"
 FOLDER = "packages"
 
 
@@ -248,11 +250,13 @@ async def _close(turn: Turn, session: sqlite3.Row) -> None:
         if refused.code == NO_SUCH_SESSION and not await _denied_for_good(turn, access, session):
             turn.come_back(30)
             return
-        if refused.code not in (PART_MISSING, WRONG_SIZE, TOO_LATE, NO_SUCH_SESSION):
+        not_ours = refused.reason_code == NOT_OURS
+        if refused.code not in (PART_MISSING, WRONG_SIZE, TOO_LATE, NO_SUCH_SESSION) and not not_ours:
             learn(turn, refused)
             raise
-        # It was never closed with all its parts, so nothing of it is processed, now or later.
-        give_up(turn, session["id"], "closing", refused.message)
+        # It was never closed with all its parts, so nothing of it is processed, now or later. Should it be after all, KSeF
+        # answers the next try with 440, and equal hashes settle it (rule 5).
+        give_up(turn, session["id"], "closing", FOREIGN_PACKAGE if not_ours else refused.message)
         return
     with turn.office.db.write() as connection:
         sessions.move(connection, session["id"], "closing", "closed", closed_at=to_text(turn.now))
@@ -294,7 +298,7 @@ def give_up(turn: Turn, session_id: int, state: str, reason: str) -> None:
                 act = "sent" if row["state"] == S.SENDING else "settle"
                 invoices.move(
                     connection, turn.now, row["id"], act, S(row["state"]), S.APPROVED,
-                    attempt=row["attempts"], session_id=None, ordinal=None, reference="",
+                    attempt=row["attempts"], session_id=None, ordinal=None, reference="", reason=reason,
                 )  # fmt: skip
     _lose(turn, session_id, state, reason)
     clear(turn.office, session_id)

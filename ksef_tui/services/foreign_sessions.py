@@ -12,7 +12,7 @@ from ksef_tui.domain.times import to_text
 from ksef_tui.ksef.api import Access
 from ksef_tui.ksef.crypto import hash_b64
 from ksef_tui.ksef.errors import Refused
-from ksef_tui.services import originals
+from ksef_tui.services import looking
 from ksef_tui.services.interactive import age
 from ksef_tui.services.outcomes import accept, move_on
 from ksef_tui.services.turn import Turn
@@ -21,6 +21,8 @@ from ksef_tui.store import authorizations, invoices
 S = InvoiceState
 NOT_OURS = "insufficient-resource-access"
 SURELY_OVER = timedelta(hours=24)  # KSeF ends a session after 12 hours (facts §8.1), whoever opened it
+FAILED_OVER = timedelta(hours=1)
+KSEF_FAILED = "KSeF nie zdołał przetworzyć paczki (500) – szukam faktury w KSeF po skrócie."
 ASK_AGAIN = 60.0  # seconds
 LOST_RECEIPT = "UPO może pobrać tylko ten, kto wysłał fakturę; dowodem jest numer KSeF i zgodny skrót"
 
@@ -32,29 +34,42 @@ def opened_by_another(turn: Turn, session: sqlite3.Row) -> bool:
 
 
 async def settle(turn: Turn, access: Access, session: sqlite3.Row, rows: list[sqlite3.Row]) -> None:
-    """Look for each invoice by its hash: found, it is accepted, without an UPO; not found a day after its session, when
+    """Look for the invoices by their hash: found, one is accepted, without an UPO; not found a day after its session, when
     nothing can be on its way any more, it is free again. KSeF takes no number twice, whatever we believe (F4)."""
-    over = age(turn, session["used_at"]) > SURELY_OVER
-    for row in rows:
-        turn.doing.invoice_id = row["id"]
-        act = "settle" if row["state"] == S.UNKNOWN else "track"
-        try:
-            number, found = await originals.in_ksef(turn, access, row)
-        except Refused as refused:
-            if refused.status != 403:
-                raise
-            _stands(turn, row, _whose(turn, session) + " Brakuje prawa przeglądania faktur (InvoiceRead).")
-            continue
-        if found == hash_b64(row["sha256"]):
+    await _look(turn, access, rows, _whose(turn, session), over=age(turn, session["used_at"]) > SURELY_OVER)
+    turn.come_back(ASK_AGAIN)
+
+
+async def settle_without_list(turn: Turn, access: Access, session: sqlite3.Row, rows: list[sqlite3.Row]) -> None:
+    """KSeF itself failed on the session (500) and does not list these: they are looked for by hash (facts §10.1). An hour
+    later, when what it had taken would long be shown, they are free again."""
+    await _look(turn, access, rows, KSEF_FAILED, over=age(turn, session["used_at"]) > FAILED_OVER)
+
+
+async def _look(turn: Turn, access: Access, rows: list[sqlite3.Row], why: str, *, over: bool) -> None:
+    def tell(row: sqlite3.Row, number: str, digest: str | None) -> None:
+        if digest == hash_b64(row["sha256"]):
             accept(
-                turn, row, act, number, row["mode"].capitalize(), reference=row["reference"], upo=UpoState.UNAVAILABLE
-            )
-        elif over:
-            move_on(turn, row, act, S.APPROVED, session_id=None, ordinal=None, reference="")
+                turn, row, _act(row), number, row["mode"].capitalize(), reference=row["reference"],
+                upo=UpoState.UNAVAILABLE,
+            )  # fmt: skip
+        elif over:  # should another document have its number, KSeF's 440 will say so (rule 5)
+            move_on(turn, row, _act(row), S.APPROVED, session_id=None, ordinal=None, reference="")
             turn.come_back(0)
         else:
-            _stands(turn, row, _whose(turn, session))
-    turn.come_back(ASK_AGAIN)
+            _stands(turn, row, why)
+
+    try:
+        await looking.look_for(turn, access, rows, tell, others=False)
+    except Refused as refused:
+        if refused.status != 403:
+            raise
+        for row in rows:
+            _stands(turn, row, f"{why} Brakuje prawa przeglądania faktur (InvoiceRead).")
+
+
+def _act(row: sqlite3.Row) -> str:
+    return "settle" if row["state"] == S.UNKNOWN else "track"
 
 
 def _whose(turn: Turn, session: sqlite3.Row) -> str:

@@ -8,26 +8,28 @@ stays unknown and says which right is missing.
 from __future__ import annotations
 
 import sqlite3
-from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
 
 from ksef_tui.domain.invoices import InvoiceState, UpoState
 from ksef_tui.domain.times import to_text
 from ksef_tui.ksef.api import Access
-from ksef_tui.ksef.crypto import hash_b64, sha256_b64
+from ksef_tui.ksef.crypto import hash_b64
 from ksef_tui.ksef.errors import Refused
-from ksef_tui.services import login
+from ksef_tui.services import login, looking
 from ksef_tui.services.outcomes import accept
+from ksef_tui.services.turn import Listed
 from ksef_tui.store import invoices, sessions
 
 if TYPE_CHECKING:
-    from ksef_tui.ksef.models import InvoiceMetadata, SessionInvoice
+    from ksef_tui.ksef.models import SessionInvoice
     from ksef_tui.services.turn import Turn
 
 S = InvoiceState
 DUPLICATE = 440
 OWN_SESSIONS_SEARCHED = 20
-ISSUE_WINDOW = timedelta(days=45)  # around the date of issue; a query takes at most 90 days
+_KINDS: tuple[Literal["Online", "Batch"], ...] = ("Online", "Batch")
 ASK_AGAIN = timedelta(minutes=10)
 CHECKING = "KSeF zna już ten numer – sprawdzam, czy to ta sama faktura"
 
@@ -52,114 +54,115 @@ def ask(turn: Turn, row: sqlite3.Row, item: SessionInvoice) -> None:
 
 
 async def settle(turn: Turn) -> None:
-    """Answer the open questions of this client that are due."""
+    """Answer the open questions of this client that are due: all at once, for each alone would take days (F35).
+
+    Raises NotNow (what was settled stands), KsefError.
+    """
     rows = turn.office.db.rows(
         "SELECT * FROM invoice WHERE client_id = ? AND state = 'unknown' AND reason_code = '440' "
-        "AND (next_look IS NULL OR next_look <= ?) ORDER BY id LIMIT 20",
+        "AND (next_look IS NULL OR next_look <= ?) ORDER BY id",
         (turn.client_id, to_text(turn.now)),
     )
-    for row in rows:
-        access = await login.access_for(turn)
-        turn.doing.invoice_id = row["id"]
-        try:
-            await _settle_one(turn, access, row)
-        finally:
-            turn.doing.invoice_id = None
-
-
-async def _settle_one(turn: Turn, access: Access, row: sqlite3.Row) -> None:
-    wanted = hash_b64(row["sha256"])
-    own = await _in_our_sessions(turn, access, row, wanted)
-    if own is not None:
-        session, item = own
-        accept(
-            turn,
-            row,
-            "settle",
-            item.ksef_number,
-            item.invoicing_mode,
-            reference=item.reference_number,
-            original_session=session,
-        )
+    if not rows:
         return
+    access = await login.access_for(turn)
+    sent_in = {
+        row["id"]: row["reference"]
+        for row in turn.office.db.rows("SELECT id, reference FROM session WHERE client_id = ?", (turn.client_id,))
+    }
+    # A session that 440 names is not believed when it is the refused copy's own (F8).
+    named = {r["id"]: r["original_session"] for r in rows if r["original_session"] != sent_in.get(r["session_id"], "")}
+    ours = await _ours(turn, access, {name for name in named.values() if name}, rows)
+    left = await _in_our_sessions(turn, access, rows, named, ours, sent_in)
     try:
-        number, found = await in_ksef(turn, access, row)
+        await looking.look_for(turn, access, left, lambda *found: _found(turn, named, ours, *found))
     except Refused as refused:
-        _still_unknown(turn, row, refused)
-        return
-    if found is None:
-        _look_later(turn, row, CHECKING)
-    elif found == wanted:
-        elsewhere = _session_of_original(turn, row)
-        accept(
-            turn, row, "settle", number, row["mode"].capitalize(),
-            reference=row["reference"], original_session=elsewhere,
-            upo=UpoState.NONE if elsewhere else UpoState.UNAVAILABLE,
-        )  # fmt: skip
-    else:
-        reason = f"numer {row['number']} ma już w KSeF inna faktura ({number}) – popraw numer i zaimportuj nowy plik"
-        with turn.office.db.write() as connection:
-            invoices.move(
-                connection, turn.now, row["id"], "settle", S.UNKNOWN, S.REJECTED,
-                attempt=row["attempts"], reason_code=str(DUPLICATE), reason=reason, ksef_number="",
-            )  # fmt: skip
+        for row in left:
+            _still_unknown(turn, row, refused)
 
 
-def _session_of_original(turn: Turn, row: sqlite3.Row) -> str:
-    """The session that 440 named, unless it is the refused copy's own (F8); then nobody knows it."""
-    refused_in = turn.office.db.value("SELECT reference FROM session WHERE id = ?", (row["session_id"],)) or ""
-    return "" if row["original_session"] == refused_in else str(row["original_session"])
+async def _ours(turn: Turn, access: Access, named: set[str], rows: list[sqlite3.Row]) -> set[str]:
+    """Those of the named sessions that we may look into: a few are just tried, many are compared with KSeF's own list of
+    our sessions, which shows nobody else's (facts §7.1)."""
+    known = {row["reference"] for row in sessions.of_client(turn.office.db, turn.client_id, -1)}
+    strange = named - known
+    if len(strange) <= looking.FEW:
+        return known | strange
+    since = min(datetime.fromisoformat(row["issue_date"]) for row in rows).replace(tzinfo=UTC) - timedelta(days=1)
+    for kind in _KINDS:
+        known |= {one.reference_number for one in await turn.api.sessions(access, kind, since)}
+    return known
 
 
 async def _in_our_sessions(
-    turn: Turn, access: Access, row: sqlite3.Row, wanted: str
-) -> tuple[str, SessionInvoice] | None:
-    """An accepted invoice with this hash in a session of ours. What 440 names is tried first, but not believed (F8)."""
-    refused_in = turn.office.db.value("SELECT reference FROM session WHERE id = ?", (row["session_id"],)) or ""
-    own = [s["reference"] for s in sessions.of_client(turn.office.db, turn.client_id, OWN_SESSIONS_SEARCHED)]
-    named = [row["original_session"]] if row["original_session"] not in ("", refused_in) else own
-    for reference in dict.fromkeys(named):
-        if reference == refused_in or not reference:
+    turn: Turn,
+    access: Access,
+    rows: list[sqlite3.Row],
+    named: dict[int, str],
+    ours: set[str],
+    sent_in: dict[int, str],
+) -> list[sqlite3.Row]:
+    """Settle what is accepted in a session of ours, with one list for all that may be in it; the rest."""
+    newest = [s["reference"] for s in sessions.of_client(turn.office.db, turn.client_id, OWN_SESSIONS_SEARCHED)]
+    wanted: dict[str, list[sqlite3.Row]] = {}
+    for row in rows:
+        name = named.get(row["id"], "")
+        for reference in [name] if name else newest:
+            if reference in ours and reference != sent_in.get(row["session_id"]):
+                wanted.setdefault(reference, []).append(row)
+    settled: set[int] = set()
+    for reference, asked in wanted.items():
+        if all(row["id"] in settled for row in asked):
             continue
-        try:
-            items = await turn.api.session_invoices(access, reference)
-        except Refused:  # another subject's session (F23), or one that is gone
-            continue
-        for item in items:
-            if item.invoice_hash == wanted and item.status.code == 200 and item.ksef_number:
-                return reference, item
-    return None
+        items = await _listed(turn, access, reference)
+        for row in asked:
+            item = None if items is None else items.get(hash_b64(row["sha256"]))
+            if item is None or row["id"] in settled:
+                continue
+            settled.add(row["id"])
+            if item.upo_download_url:
+                turn.polls.upo_urls[row["id"]] = item.upo_download_url
+            accept(
+                turn, row, "settle", item.ksef_number, item.invoicing_mode, reference=item.reference_number,
+                original_session=reference,
+            )  # fmt: skip
+    return [row for row in rows if row["id"] not in settled]
 
 
-async def in_ksef(turn: Turn, access: Access, row: sqlite3.Row) -> tuple[str, str | None]:
-    """The original's number and hash (Base64), by the metadata query, then by download. Raises Refused (403)."""
-    day = datetime.combine(date.fromisoformat(row["issue_date"]), time(12), UTC)
-    found = await turn.api.query_metadata(
-        access, subject="Subject1", date_type="Issue", since=day - ISSUE_WINDOW, until=day + ISSUE_WINDOW - timedelta(days=1),
-        invoice_number=row["number_key"],
-    )  # fmt: skip
-    wanted = hash_b64(row["sha256"])
-    for invoice in found:
-        if invoice.invoice_hash == wanted:
-            return invoice.ksef_number, wanted
-    for invoice in found:  # seller, kind and number are KSeF's key (F4): of these there is one, and it is the original
-        if invoice.ksef_number == row["ksef_number"] or (not row["ksef_number"] and _same_key(invoice, row)):
-            return invoice.ksef_number, invoice.invoice_hash
-    if not row["ksef_number"]:
-        return "", None
-    try:
-        original = await turn.api.invoice(access, row["ksef_number"])
-    except Refused as refused:
-        if refused.code in (21164, 21165):  # not stored yet: later (F17)
-            return row["ksef_number"], None
-        raise
-    return row["ksef_number"], sha256_b64(original.body)
+async def _listed(turn: Turn, access: Access, reference: str) -> dict[str, SessionInvoice] | None:
+    """The accepted invoices of a session by hash; None when it is another subject's (F23), or gone."""
+    known, now = turn.polls.lists.get(reference), turn.now.timestamp()
+    if known is None or now - known.at > ASK_AGAIN.total_seconds():
+        items: dict[str, SessionInvoice] | None = None
+        with suppress(Refused):
+            found = await turn.api.session_invoices(access, reference)
+            items = {one.invoice_hash: one for one in found if one.status.code == 200 and one.ksef_number}
+        known = turn.polls.lists[reference] = Listed(now, items)
+    return known.items
 
 
-def _same_key(invoice: InvoiceMetadata, row: sqlite3.Row) -> bool:
-    seller = invoice.seller.nip if invoice.seller is not None else row["seller_nip"]
-    kind = str(row["kind"]).replace("_", "")
-    return bool(seller == row["seller_nip"] and invoice.invoice_type.upper() == kind)
+def _found(
+    turn: Turn, named: dict[int, str], ours: set[str], row: sqlite3.Row, number: str, digest: str | None
+) -> None:
+    """The original: the same document is accepted with its number, another one takes the number (F5)."""
+    if digest is None:
+        _look_later(turn, row, CHECKING)
+        return
+    if digest == hash_b64(row["sha256"]):
+        session = named.get(row["id"], "")
+        listed = turn.polls.lists.get(session)
+        readable = session in ours and (listed is None or listed.items is not None)
+        accept(
+            turn, row, "settle", number, row["mode"].capitalize(), reference=row["reference"],
+            original_session=session, upo=UpoState.NONE if session and readable else UpoState.UNAVAILABLE,
+        )  # fmt: skip
+        return
+    reason = f"numer {row['number']} ma już w KSeF inna faktura ({number}) – popraw numer i zaimportuj nowy plik"
+    with turn.office.db.write() as connection:
+        invoices.move(
+            connection, turn.now, row["id"], "settle", S.UNKNOWN, S.REJECTED,
+            attempt=row["attempts"], reason_code=str(DUPLICATE), reason=reason, ksef_number="",
+        )  # fmt: skip
 
 
 def _still_unknown(turn: Turn, row: sqlite3.Row, refused: Refused) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from datetime import timedelta
+from typing import Literal
 
 from ksef_tui.domain.invoices import InvoiceState
 from ksef_tui.domain.times import from_text, to_text
@@ -17,6 +18,7 @@ from ksef_tui.ksef.crypto import hash_b64
 from ksef_tui.ksef.errors import Refused, Unauthorized
 from ksef_tui.ksef.models import SessionInvoice
 from ksef_tui.services import foreign_sessions, login, originals
+from ksef_tui.services.calls import NotNow
 from ksef_tui.services.interactive import GIVE_UP_SESSION, NO_SUCH_SESSION, age, close_now
 from ksef_tui.services.outcomes import accept, move_on
 from ksef_tui.services.turn import Turn
@@ -24,6 +26,7 @@ from ksef_tui.store import invoices, sessions
 
 S = InvoiceState
 ROWS_AT_A_TIME = 500  # rows of one transaction, so that other writers get their turn
+KSEF_FAILED = 500
 FEW = 3  # up to so many are asked one by one, more by the session's list (F38)
 INTERRUPTED = "program przerwany przy wysyłaniu – sprawdzam w KSeF, czy faktura dotarła"
 
@@ -48,17 +51,27 @@ def take_over(turn: Turn) -> None:
 
 async def follow(turn: Turn) -> None:
     """Ask about every session that has invoices of ours under way, when it is time to."""
+    refused: Refused | None = None
     for session in _sessions_under_way(turn):
         due = turn.polls.session_at.get(session["id"], 0.0)
         wait = due - turn.now.timestamp()
         if wait > 0:
             turn.come_back(wait)
             continue
-        await _follow_session(turn, session)
+        try:
+            await _follow_session(turn, session)
+        except Unauthorized:
+            raise
+        except NotNow as wait:  # its limit is used up; the others may have asked for something else
+            turn.come_back(wait.seconds)
+        except Refused as error:  # one that KSeF refuses does not keep the others from being asked about
+            refused = refused or error
         again = _pause(turn, session)
         turn.polls.session_at[session["id"]] = turn.now.timestamp() + again
         if _under_way(turn, session):
             turn.come_back(again)
+    if refused is not None:
+        raise refused
 
 
 def _sessions_under_way(turn: Turn) -> list[sqlite3.Row]:
@@ -90,12 +103,11 @@ async def _follow_session(turn: Turn, session: sqlite3.Row) -> None:
         _free(turn, rows)
         return
     access = await login.access_for(turn)
-    if session["kind"] == "batch":
-        await _follow_package(turn, access, session, rows)
-        return
     unsure = [row for row in rows if row["state"] == S.UNKNOWN or not row["reference"]]
     try:
-        if unsure or len(rows) > FEW:
+        if session["kind"] == "batch":
+            await _follow_package(turn, access, session, rows)
+        elif unsure or len(rows) > FEW:
             await _by_list(turn, access, session, rows)
         else:
             strange = [row for row in rows if not await _by_reference(turn, access, session, row)]
@@ -145,9 +157,11 @@ async def _follow_package(turn: Turn, access: Access, session: sqlite3.Row, rows
         return
     listed = {item.invoice_hash: item for item in await turn.api.session_invoices(access, session["reference"])}
     await asyncio.to_thread(_apply_all, turn, rows, listed)
-    if status.code == 500:  # nobody knows what became of those that are not listed: each is a question
+    absent = [row for row in rows if hash_b64(row["sha256"]) not in listed]
+    if status.code == KSEF_FAILED:  # nobody knows what became of those that are not listed: each is a question
+        await foreign_sessions.settle_without_list(turn, access, session, absent)
         return
-    await asyncio.to_thread(_free, turn, [row for row in rows if hash_b64(row["sha256"]) not in listed])
+    await asyncio.to_thread(_free, turn, absent)
 
 
 def _apply_all(turn: Turn, rows: list[sqlite3.Row], listed: dict[str, SessionInvoice]) -> None:
@@ -201,7 +215,8 @@ async def _denied(turn: Turn, access: Access, session: sqlite3.Row) -> None:
         turn.come_back(30)
         return
     since = from_text(session["created_at"]) - timedelta(hours=1)
-    if any(s.reference_number == session["reference"] for s in await turn.api.sessions(access, "Online", since)):
+    kind: Literal["Online", "Batch"] = "Batch" if session["kind"] == "batch" else "Online"
+    if any(s.reference_number == session["reference"] for s in await turn.api.sessions(access, kind, since)):
         return
     with turn.office.db.write() as connection:
         sessions.move(connection, session["id"], session["state"], "lost", reason="KSeF nie zna tej sesji")

@@ -10,9 +10,11 @@ from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Operator
 from ksef_tui.ksef.api import Access, KsefApi
 from ksef_tui.ksef.http import Order
+from ksef_tui.ksef.models import SessionInvoice
 from ksef_tui.ksef.operations import Operation
 from ksef_tui.ksef.public_keys import KeyRing
 from ksef_tui.services.calls import CallKeeper, Doing
+from ksef_tui.services.looking import Read
 from ksef_tui.services.office import Office
 from ksef_tui.store import offices
 
@@ -22,11 +24,21 @@ class NoAccess(Exception):
 
 
 @dataclass(slots=True)
+class Listed:
+    """The accepted invoices of one session by their hash, as of a moment (seconds since 1970); None: we may not see them."""
+
+    at: float
+    items: dict[str, SessionInvoice] | None
+
+
+@dataclass(slots=True)
 class Polls:
     """When each session may be asked again (seconds of the office's clock since 1970), and receipts' addresses."""
 
     session_at: dict[int, float] = field(default_factory=dict)
     upo_urls: dict[int, str] = field(default_factory=dict)
+    lists: dict[str, Listed] = field(default_factory=dict)  # accepted invoices of sessions, by the session's reference
+    metadata: dict[tuple[str, str], Read] = field(default_factory=dict)
     progress: int = 0  # invoices that KSeF took or numbered: while this grows, failures are no reason to slow down
 
 

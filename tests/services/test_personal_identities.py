@@ -456,18 +456,19 @@ HARMLESS = {
     "ending": {"named", "preview"},
     "enrolment": {"refuse_without_limit", "tell", "wake"},
     "external": {"go_on", "request"},
-    "foreign_sessions": {"opened_by_another", "settle"},  # with an access token that the caller has
+    "foreign_sessions": {"opened_by_another", "settle", "settle_without_list"},  # with an access token that the caller has
     "identities": {
         "found_in", "free_label", "inspect", "keep", "kind_of", "named", "refuse_foreign", "refuse_not_the_clients", "whose",
         "words",
     },
-    "interactive": {"age", "close_now", "learn", "open_session", "usable_session"},  # called by dispatch and close_idle
+    "interactive": {"age", "close_now", "learn", "learn_of_end", "open_session", "usable_session"},  # called by dispatch and close_idle
     "lineage": {"ending", "moves"},
     "login": {"forget_access", "lost_permission"},
     # signed by the client's hand, then by a profile of the office's NIP alone
     "onboarding": {"go_on", "is_under_way", "profiles", "resume", "start", "usual_profile"},
     "operators": {"add", "listed"},
-    "originals": {"ask", "in_ksef"},
+    "looking": {"in_ksef", "kind_of", "look_for"},  # with an access token that the caller has
+    "originals": {"ask"},
     "personal": {
         "may_close", "may_send", "refuse_signature", "refuse_someone_elses", "refuse_to_lend", "sends_for", "who_met_a_480",
         "who_started", "whose_work",
