@@ -461,7 +461,7 @@ HARMLESS = {
         "found_in", "free_label", "inspect", "keep", "kind_of", "named", "refuse_foreign", "refuse_not_the_clients", "whose",
         "words",
     },
-    "interactive": {"age", "close_now", "learn", "learn_of_end", "open_session", "usable_session"},  # called by dispatch and close_idle
+    "interactive": {"age", "close_now", "learn", "learn_of_end", "open_session", "usable_session"},
     "lineage": {"ending", "moves"},
     "login": {"forget_access", "lost_permission"},
     # signed by the client's hand, then by a profile of the office's NIP alone

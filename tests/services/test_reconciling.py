@@ -52,7 +52,7 @@ async def test_rule_05_f3_f35_many_duplicates_are_settled_in_few_questions(house
 
 
 async def test_rule_05_f3_many_of_our_own_are_settled_by_the_lists_of_their_sessions_with_their_receipts(house: House):
-    client, ids, documents = await packed(house, 30)
+    _, ids, documents = await packed(house, 30)
     await house.work()
     house.edit(
         "UPDATE invoice SET state = 'approved', ksef_number = '', upo = 'none', upo_sha256 = NULL, session_id = NULL, "
