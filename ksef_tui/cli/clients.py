@@ -104,7 +104,7 @@ def client_sync(context: Context, label: str | None, as_json: bool) -> None:
     from ksef_tui.services import contract, identities, syncing
 
     office, operator = context.office, context.operator
-    identity_id = identities.named(office, label)["id"] if label else None
+    identity_id = identities.named(office, label)["id"] if label is not None else None
     teller = PageTeller()
     found = asyncio.run(syncing.preview(office, operator, teller))
     teller.end()
@@ -247,7 +247,7 @@ def identity_add(
     office, operator = context.office, context.operator  # the office's passphrase is the first line of stdin
     password = stdin_line() if password_stdin else None
     certificate_bytes, key_bytes = read_file(main_file), read_file(key_file) if key_file else None
-    client_id = clients.id_of(office, nip) if nip else None
+    client_id = clients.id_of(office, nip) if nip is not None else None
     identities.free_label(office, label)
     try:
         found = identities.inspect(office, operator, certificate_bytes, key_bytes, password, client_id=client_id)

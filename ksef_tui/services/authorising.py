@@ -205,7 +205,7 @@ def cancel(office: Office, operator: Operator, client_id: int) -> None:
         ):
             raise Problem("nothing_runs", "Nie ma czego przerwać: autoryzacja nie jest w toku.")
         signature_requests.delete(connection, client_id)
-        switches.delete(connection, client_id)
+        switches.forget(connection, client_id)
         onboardings.drop(connection, now, client_id)
         audit(connection, now, operator, "auth.cancel", client_id=client_id)
 
@@ -300,7 +300,7 @@ def start(
             method=method, identity_id=identity_id, sealed_token=sealed_token, onboards=onboards,
         ):  # fmt: skip
             raise Problem("changed_meanwhile", "Ktoś właśnie zmienił autoryzację tego klienta – spójrz jeszcze raz.")
-        switches.delete(connection, client_id)
+        switches.forget(connection, client_id)
         audit(connection, now, operator, Act.AUTH_START, client_id=client_id, method=method, identity_id=identity_id)
 
 
@@ -374,7 +374,7 @@ def _intend(office: Office, operator: Operator, client_id: int, intent: str, act
     with office.db.write() as connection:
         authorizations.note(connection, now, client_id, AuthState(row["state"]), intent=intent, retry_at=None)
         if intent == "revoke":
-            switches.delete(connection, client_id)
+            switches.forget(connection, client_id)
         audit(connection, now, operator, act, client_id=client_id)
 
 

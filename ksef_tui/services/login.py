@@ -170,7 +170,8 @@ async def _learned(turn: Turn, row: sqlite3.Row, act: str, old: AuthState, verdi
     owner's certificate is thrown out (F31, F32)."""
     replaced = opened(turn, row, "refresh")
     written = write_verdict(turn, row, act, old, verdict)
-    if switches.get(turn.office.db, turn.client_id) is None:  # a change of identity sees to it, whatever happens
+    change = switches.get(turn.office.db, turn.client_id)
+    if change is None or change["phase"] == "ending":  # a change of identity sees to it, whatever happens
         await end_replaced(turn, verdict, replaced)
     thrown_out = verdict.reason_code in (identity_rules.OWNER_CERTIFICATE, identity_rules.NOT_OWNER)
     if written and thrown_out and replaced is not None:

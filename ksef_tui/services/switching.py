@@ -189,6 +189,9 @@ def _why_not(office: Office, client: sqlite3.Row, row: sqlite3.Row, identity: sq
     has_it = row["method"] == AuthMethod.CERTIFICATE and row["identity_id"] == identity["id"]
     if has_it and state_of(office, row["state"], row["valid_until"], row["method"], office.clock()) in CAN_SEND:
         return f"klient ma już profil {identity['label']}"
+    change = switches.get(office.db, client["id"])
+    if change is not None and change["phase"] != "waiting":  # it knows the old login, which is still to be ended (F32)
+        return f"trwa zmiana na profil {change['label']} – spróbuj za chwilę"
     return ""
 
 

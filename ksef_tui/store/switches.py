@@ -47,6 +47,11 @@ def delete(connection: sqlite3.Connection, client_id: int) -> bool:
     return connection.execute("DELETE FROM identity_switch WHERE client_id = ?", (client_id,)).rowcount == 1
 
 
+def forget(connection: sqlite3.Connection, client_id: int) -> None:
+    """Forget a client's wish, unless it has come true and only the old login is still to be ended at KSeF (F32)."""
+    connection.execute("DELETE FROM identity_switch WHERE client_id = ? AND phase <> 'ending'", (client_id,))
+
+
 def client_ids(db: Database) -> list[int]:
     """The clients that have one."""
     return [row[0] for row in db.rows("SELECT client_id FROM identity_switch ORDER BY client_id")]

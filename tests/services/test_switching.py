@@ -329,3 +329,41 @@ def test_approving_says_that_invoices_wait_for_the_change(house: House):
     ids = house.bring(client, papers.invoice(client.nip))
     ask(house, identity, client)
     assert "zmienia się na profil" in approving.summary(house.office, house.admin, ids).warnings[0]
+
+
+async def ending(house: House) -> tuple[Client, str]:
+    """A client that has gone over from its token while KSeF does not answer to logging out; the old login's token."""
+    client, identity = await token_client(house, *BOTH), house.identity()
+    old = refresh_of(house, client)
+    house.ministry.fault("html_5xx", match={"method": "DELETE", "path": "^/v2/auth/sessions"})
+    ask(house, identity, client)
+    await house.work_until(lambda: wish(house, client) is not None and wish(house, client)["phase"] == "ending")
+    return client, old
+
+
+@pytest.mark.parametrize("act", ["revoke", "start"])
+async def test_f32_an_old_login_still_to_be_ended_is_not_forgotten_over_what_is_asked_next(house: House, act: str):
+    client, old = await ending(house)
+    if act == "revoke":
+        authorising.revoke(house.office, house.admin, client.id)
+    else:
+        authorising.start_with_identity(house.office, house.admin, client.id, house.identity("druga"))
+    await house.carry_out(client)
+    assert lives(house, client, old)
+    house.ministry.calm()
+    house.later(minutes=1)
+    await house.work()
+    assert not lives(house, client, old)
+    assert wish(house, client) is None
+
+
+async def test_f32_the_next_change_waits_until_the_old_login_has_ended(house: House):
+    client, old = await ending(house)
+    second = house.identity("druga")
+    [refused] = ask(house, second, client).refused
+    assert "trwa zmiana na profil pieczęć" in refused.reason
+    house.ministry.calm()
+    house.later(minutes=1)
+    await house.work()
+    assert not lives(house, client, old)
+    assert ask(house, second, client).client_ids == (client.id,)
