@@ -128,7 +128,7 @@ class Standing:
 
         db, epoch = self._office.db, self._now.timestamp()
         usual = PRODUCTION_LIMITS[group]
-        _, minute, hour = limits.limit(db, nip, group) or (0, usual.per_minute, usual.per_hour)
+        _, minute, hour = limits.of_context(db, nip).get(group) or (0, usual.per_minute, usual.per_hour)
         calls = [at for at, _ in records.calls_since(db, nip, group, epoch - HOUR)]
         reserve = 2 if group != "invoiceSend" else 0  # an opening leaves room for the closing
         if 0 <= hour <= len(calls) + reserve:
