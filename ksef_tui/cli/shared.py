@@ -155,6 +155,8 @@ class Program(click.Group):
             return super().invoke(ctx)
         except Problem as problem:
             fail(problem.message)
+        except (KeyboardInterrupt, click.exceptions.Abort):
+            fail("Przerwano.")
         except BrokenPipeError:
             raise
         except OSError as error:

@@ -87,7 +87,8 @@ async def carry_out_switches(office: Office, client_ids: Sequence[int], *, patie
                 pause: float | None = None
                 with suppress(NoAccess, LeaseLost, KsefError):
                     pause = await one_pass(worker, client_id, polls, only_settle=True)
-                await asyncio.sleep(min(1.0 if pause is None else pause, max(0.0, end - loop.time())))
+                # not longer: the pass may have come to the end, or another process does
+                await asyncio.sleep(min(1.0, 1.0 if pause is None else pause, max(0.0, end - loop.time())))
 
     from ksef_tui.ksef.errors import KsefError
 

@@ -133,6 +133,23 @@ def test_a_worker_ends_well_on_sigterm_and_at_the_end_of_its_input(house: House)
         assert leases.holders(house.db, "worker:") == []
 
 
+async def test_ctrl_c_is_one_polish_line_and_what_was_asked_is_left_to_a_worker(house: House):
+    client = await house.ready_client()
+    house.ministry.fault("hang", match={"path": "^/v2/auth/challenge"})
+    before = len(house.calls("auth.challenge"))
+    asking = subprocess.Popen(
+        [sys.executable, "-m", "ksef_tui", *on(house), "auth", "check", client.nip],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    wait_for(lambda: len(house.calls("auth.challenge")) > before)
+    asking.send_signal(signal.SIGINT)
+    out, err = asking.communicate(timeout=60)
+    assert (asking.returncode, out, err.decode()) == (1, b"", "Przerwano.\n")
+    house.ministry.calm()
+    await house.work()
+    assert (house.auth(client)["state"], house.auth(client)["intent"]) == ("active", "")
+
+
 def test_a_reader_that_goes_away_is_no_accident(house: House):
     for _ in range(3):
         house.client()

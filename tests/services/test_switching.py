@@ -367,3 +367,15 @@ async def test_f32_the_next_change_waits_until_the_old_login_has_ended(house: Ho
     await house.work()
     assert not lives(house, client, old)
     assert ask(house, second, client).client_ids == (client.id,)
+
+
+async def test_a_change_asked_for_while_a_request_waits_for_a_signature_ends_with_the_change(house: House):
+    client = await house.ready_client()
+    second = house.identity("druga")
+    authorising.start_external(house.office, house.admin, client.id)
+    await house.carry_out(client)
+    ask(house, second, client)
+    async with asyncio.timeout(PATIENCE):  # the request lives for ten minutes
+        await carry_out_switches(house.office, [client.id], patience=600)
+    row = house.auth(client)
+    assert (row["state"], row["identity_id"]) == ("active", second)
