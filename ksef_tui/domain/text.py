@@ -5,7 +5,8 @@ from __future__ import annotations
 import unicodedata
 
 _STROKES = str.maketrans({"ł": "l", "Ł": "L", "đ": "d", "ø": "o"})  # letters that do not decompose
-_ALPHABET = {letter: place for place, letter in enumerate("aąbcćdeęfghijklłmnńoópqrsśtuvwxyzźż")}
+# Letters become the last characters there are, in the order of the alphabet.
+_ALPHABET = {ord(letter): chr(0x10FF00 + place) for place, letter in enumerate("aąbcćdeęfghijklłmnńoópqrsśtuvwxyzźż")}
 
 
 def fold(text: str) -> str:
@@ -14,9 +15,9 @@ def fold(text: str) -> str:
     return " ".join("".join(c for c in plain if not unicodedata.combining(c)).casefold().split())
 
 
-def alphabetical(text: str) -> tuple[tuple[int, int], ...]:
+def alphabetical(text: str) -> str:
     """A key that sorts names as a Polish directory does: ą after a, ł after l; other characters before letters."""
-    return tuple((1, _ALPHABET[c]) if c in _ALPHABET else (0, ord(c)) for c in text.casefold())
+    return text.casefold().translate(_ALPHABET)
 
 
 def count_of(n: int, one: str, few: str, many: str) -> str:

@@ -236,7 +236,7 @@ class _Knowledge:
         given = {str(row["target_nip"]) for row in self._grants.get(person["id"], [])}
         return given | {nip for owner, nip in self._orders if owner == person["id"]}
 
-    def _by_name(self, nip: str) -> tuple[tuple[int, int], ...]:
+    def _by_name(self, nip: str) -> str:
         return alphabetical(self._names.get(nip) or nip)
 
     def targets(self, person: sqlite3.Row) -> list[StaffRow]:

@@ -77,6 +77,7 @@ class MainScreen(Screen[None]):
         self.invoices_changed: Signal[tuple[int, ...]] = Signal(self, "invoices_changed")
         self._ticks = 0
         self._put_off: frozenset[int] | None = None
+        self._changed_at = -10
         self._queue_wanted = False
         self._terminal = sys.__stdin__ if sys.__stdin__ is not None and sys.__stdin__.isatty() else None
         self._settling: Timer | None = None
@@ -154,7 +155,9 @@ class MainScreen(Screen[None]):
         if changes.client_ids:
             self.clients.list.changed(changes.client_ids)
             self.queue.clients_changed(changes.client_ids)
-        if self.runs.open:  # clients change many times a second: what is sorted and counted is read once in it
+        often = self._ticks - self._changed_at < 10
+        self._changed_at = self._ticks
+        if self.runs.open or often:  # many times a second: what is sorted and counted is read once in it
             self._put_off = (self._put_off or frozenset()) | frozenset(changes.client_ids)
         else:
             self.call_after_refresh(self._read_after, frozenset(changes.client_ids))

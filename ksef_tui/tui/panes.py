@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -26,8 +27,12 @@ from ksef_tui.tui.lines import Lines
 from ksef_tui.tui.present import Line, Span, clean
 from ksef_tui.tui.windowed import WindowList
 
+MOST_AMENDED = 60  # changed rows whose places are sought one by one; for more the list is read anew
 TYPING_PAUSE = 0.12  # seconds without a key before a filter is looked up
 LOOK_WHY_EVERY = 3  # seconds after which the reasons of what waits to be sent are read again: no change tells of them
+
+
+Sifted = tuple[frozenset[int], frozenset[int]]  # invoices that changed, and those of them that the list lets through
 
 
 class Pane(Vertical):
@@ -309,6 +314,8 @@ class QueuePane(FilteredPane):
         self._counting: set[int] = set()
         self._seconds = 0
         self._said: tuple[str, ...] = ()
+        self._unsifted: set[int] = set()  # changed, and not looked at yet whether they belong to the list
+        self._sifter: Loader[Sifted] = Loader(desk, self._sift_job, self._show_sifted, self.run_worker, self.fail)
         self._loader: Loader[array[int]] = Loader(desk, self._job, self._show, self.run_worker, self.fail)
         self._counter: Loader[dict[InvoiceState, int]] = Loader(
             desk, self._count_job, self._show_counts, self.run_worker, self.fail
@@ -357,28 +364,38 @@ class QueuePane(FilteredPane):
         return False
 
     def changed(self, ids: tuple[int, ...]) -> None:
-        """These invoices changed or came. They may have to be counted anew."""
+        """These invoices changed or came: a million need not be read again for them."""
         self.list.changed(ids)
-        came = sorted((one for one in ids if one > self._newest), reverse=True)
-        if self.state is not None or self.text or (came and not self._loader.idle):
-            self._loader.request()
-        elif came:
-            self._add(came)
+        self._unsifted.update(ids if self._narrowed else (one for one in ids if one > self._newest))
+        if self._unsifted and self._loader.idle:  # else when the list that is being read has come
+            if self._narrowed or self.client_id is not None:
+                self._sifter.request()
+            else:
+                self._show_sifted((frozenset(self._unsifted), frozenset(self._unsifted)))
         if self.list.marks.intersection(ids):
             self.count_marks()
 
-    def _add(self, came: list[int]) -> None:
-        """New invoices stand in front: a million need not be read again for one that came."""
-        self._newest = came[0]
-        if self.client_id is not None:
-            try:
-                rows = self._read(came)
-            except Exception as error:
-                self.fail(error)
-                return
-            came = [one for one in came if one in rows and rows[one].client_id == self.client_id]
-        if came:
-            self.list.add_first(came)
+    @property
+    def _narrowed(self) -> bool:
+        """Whether a change may take an invoice off the list, or bring it back."""
+        return self.state is not None or bool(self.text)
+
+    def _sift_job(self) -> Callable[[], Sifted]:
+        """Which of the changed invoices the list lets through."""
+        office, operator, changed = self.desk.office, self.desk.operator, frozenset(self._unsifted)
+        wanted = replace(self.filter, among=tuple(changed))
+        return lambda: (changed, frozenset(invoice_views.queue_ids(office, operator, wanted)) if changed else changed)
+
+    def _show_sifted(self, sifted: Sifted) -> None:
+        changed, belong = sifted
+        if not self._loader.idle:  # another list is on its way
+            return
+        self._unsifted -= changed
+        self._newest = max((self._newest, *changed))
+        if len(changed) > MOST_AMENDED:
+            self._loader.request()
+        else:
+            self.list.amend(changed - belong, belong)
             self._draw_title()
 
     def clients_changed(self, client_ids: Collection[int]) -> None:
@@ -445,6 +462,8 @@ class QueuePane(FilteredPane):
         self.list.set_ids(ids, from_top=self._other)
         self._other = False
         self._draw_title()
+        if self._unsifted:  # changed while the list was read
+            self._sifter.request()
 
     def _count_job(self) -> Callable[[], dict[InvoiceState, int]]:
         office, operator, client_id = self.desk.office, self.desk.operator, self.client_id

@@ -7,6 +7,7 @@ when others come and go.
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -147,20 +148,37 @@ class WindowList(Toned, ScrollView, Generic[Row], can_focus=True):
             if keep is not None:
                 self.cursor = _place(ids, keep, self.cursor)
 
-    def add_first(self, ids: Sequence[int]) -> None:
-        """Rows that came, before all others. The list itself grows: a second million of ids would cost 8 MB."""
+    def amend(self, gone: Collection[int], came: Collection[int]) -> None:
+        """Rows leave and come, in a list of falling ids: their places are found without looking through a million. The
+        cursor stays on its row; if that is gone, at its place."""
         with self._other_rows(from_top=False) as keep:
-            self.ids[0:0] = array("q", ids)
-            if keep is not None:
-                self.cursor += len(ids)
-            if self._anchor is not None:
-                self._anchor += len(ids)
+            for one in gone:
+                place = _falling(self.ids, one)
+                if place < len(self.ids) and self.ids[place] == one:
+                    del self.ids[place]
+                    self._shift(place + 1, -1, keep is not None)
+            for one in sorted(came):
+                place = _falling(self.ids, one)
+                if place == len(self.ids) or self.ids[place] != one:
+                    self.ids.insert(place, one)
+                    self._shift(place, 1, keep is not None)
+            self.cursor = max(0, min(self.cursor, len(self.ids) - 1))
+        if not self.marks.isdisjoint(gone):
+            self.marks.difference_update(gone)
+            self._marks_changed()
+
+    def _shift(self, place: int, by: int, with_cursor: bool) -> None:
+        """The rows from `place` on stand elsewhere now."""
+        if with_cursor and self.cursor >= place:
+            self.cursor += by
+        if self._anchor is not None and self._anchor >= place:
+            self._anchor += by
 
     @contextmanager
     def _other_rows(self, from_top: bool) -> Iterator[int | None]:
         """Around a change of `ids`, which is told the id that the cursor has to stay on: repaint what differs."""
         old_cursor, old_top, had = self.cursor, self.scroll_offset.y, len(self.ids)
-        before = {index: self.ids[index] for index in self.window}
+        before = {index - old_top: self.ids[index] for index in self.window}
         current = self.current_id
         following = from_top or (self._follows and old_cursor == 0 and not self.has_focus)
         yield None if following else current
@@ -168,18 +186,29 @@ class WindowList(Toned, ScrollView, Generic[Row], can_focus=True):
         if following or current is None:
             self.cursor = 0
         self._tell_scrollbar()
-        if old_top and not following:
-            self.scroll_to(y=max(0, old_top + self.cursor - old_cursor), animate=False)
+        top = old_top
+        if not following and (old_top or (old_cursor and self.has_focus)):
+            top = self._stay(old_top + self.cursor - old_cursor)
         self._reveal()
         if not ids or not had:
             self.refresh()
-        elif self.scroll_offset.y == old_top:
-            for index in range(old_top, old_top + self.size.height):
-                now = ids[index] if index < len(ids) else None
-                if before.get(index) != now or (index in (old_cursor, self.cursor) and old_cursor != self.cursor):
-                    self.refresh_line(index)
+        elif self.scroll_offset.y == top:
+            lit = {old_cursor - old_top, self.cursor - top}
+            for line in range(self.size.height):
+                now = ids[top + line] if top + line < len(ids) else None
+                if before.get(line) != now or (line in lit and len(lit) > 1):
+                    self.refresh_line(top + line)
         if self.current_id != current:
             self.post_message(self.Moved(self))
+
+    def _stay(self, top: int) -> int:
+        """Begin the page at this row, without a repaint: its lines show what they did. Where it begins then."""
+        top = max(0, min(top, len(self.ids) - self.size.height))
+        self.set_reactive(WindowList.scroll_y, float(top))
+        self.set_reactive(WindowList.scroll_target_y, float(top))
+        if self.show_vertical_scrollbar:
+            self.vertical_scrollbar.position = top
+        return top
 
     def _tell_scrollbar(self) -> None:
         """The list is longer or shorter. Only a scrollbar that comes or goes needs a new layout, which would send the
@@ -391,6 +420,11 @@ class WindowList(Toned, ScrollView, Generic[Row], can_focus=True):
             near = {self.ids[index] for index in self.window}
             self._painted = {known: drawn for known, drawn in self._painted.items() if known in near}
         self._painted[one] = painted
+
+
+def _falling(ids: Sequence[int], one: int) -> int:
+    """Where `one` stands, or would stand, among falling ids."""
+    return bisect_left(ids, -one, key=lambda other: -other)
 
 
 def _place(ids: Sequence[int], one: int, old: int) -> int:

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable
 from time import perf_counter
 
-from tests.bench import documents, first, live, many, plan, screen, sending
+from tests.bench import documents, first, live, many, plan, screen, sending, steady
 from tests.bench.plan import Scale
 from tests.bench.table import Figure, machine, table
 
@@ -26,6 +26,7 @@ GROUPS: dict[str, Callable[[Scale], list[Figure]]] = {
     "memory": screen.memory,
     "idle": screen.idle,
     "live": live.live,
+    "steady": steady.steady,
     "bulk": many.many,
     "sync": many.sync,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -12,8 +13,10 @@ from textual.widgets import Input
 from tui_helpers import NARROW, WIDE, Desk, Program, asked, expect, on_client, ready, states, text_of
 
 from ksef_tui.domain.invoices import InvoiceState
-from ksef_tui.services import approving
+from ksef_tui.domain.roles import Operator
+from ksef_tui.services import approving, invoice_views
 from ksef_tui.services.office import Office, database_path
+from ksef_tui.services.views import QueueFilter
 from ksef_tui.store.database import open_database
 from ksef_tui.tui.app import KsefTui
 from ksef_tui.tui.dialogs.ask import Ask
@@ -186,10 +189,13 @@ async def test_of_invoices_that_come_a_narrowed_queue_shows_only_its_own_and_no_
             await pilot.press("enter")
             await expect(pilot, lambda: len(app.main.queue.list.ids) == 2)
 
-            def again(*_: object) -> None:
-                raise AssertionError("the whole list was read for one invoice")
+            whole = invoice_views.queue_ids
 
-            monkeypatch.setattr("ksef_tui.services.invoice_views.queue_ids", again)
+            def named(office: Office, operator: Operator, chosen: QueueFilter) -> array[int]:
+                assert chosen.among, "the whole list was read for one invoice"
+                return whole(office, operator, chosen)
+
+            monkeypatch.setattr("ksef_tui.services.invoice_views.queue_ids", named)
             foreign = tui_office.add_invoice(other, ids["alfa"], "FV/NIE-TU", InvoiceState.WAITING, seconds_ago=0)
             own = tui_office.add_invoice(other, ids["jodla"], "JM/2026/93", InvoiceState.WAITING, seconds_ago=0)
             await expect(pilot, lambda: "JM/2026/93" in text_of(app))

@@ -119,7 +119,7 @@ async def test_what_comes_stands_in_front_and_the_cursor_the_page_and_a_begun_ra
         await expect(pilot, lambda: "row 15" in text_of(app))
         shown = rows_of(app)
         app.list.mark_range()
-        app.list.add_first([33, 32, 31])
+        app.list.amend((), [33, 31, 32])
         assert list(app.list.ids[:4]) == [33, 32, 31, 30]
         assert app.list.current_id == 15
         await pilot.pause()
@@ -129,6 +129,26 @@ async def test_what_comes_stands_in_front_and_the_cursor_the_page_and_a_begun_ra
         assert app.list.marks == {15, 14}
         await pilot.press("home")
         await expect(pilot, lambda: "row 33" in text_of(app))
+
+
+async def test_rows_leave_and_come_anywhere_and_the_page_of_who_works_stands_still() -> None:
+    app = ListApp(ids(*range(60, 0, -2)))
+    async with app.run_test(size=(40, 10)) as pilot:
+        await pilot.press("down", "down", "down")
+        await expect(pilot, lambda: app.list.current_id == 54 and "row 60" in text_of(app))
+        shown = rows_of(app)
+        app.painted.clear()
+        app.list.amend([60], [61, 63, 60 - 1])  # above the cursor: 60 leaves, 59, 61 and 63 come
+        await pilot.pause()
+        assert list(app.list.ids[:5]) == [63, 61, 59, 58, 56]
+        assert app.list.current_id == 54
+        assert rows_of(app)[1:] == shown[1:], "the page jumped"
+        app.list.amend([54, 7], [8])  # the row under the cursor leaves; 7 is not there, 8 is already
+        await expect(pilot, lambda: app.list.current_id == 52)
+        assert len(app.list.ids) == 31
+        app.list.mark()
+        app.list.amend([52], ())
+        assert app.list.marks == set()
 
 
 async def test_a_step_that_scrolls_paints_only_the_row_that_comes_into_sight() -> None:
