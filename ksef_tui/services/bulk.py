@@ -66,7 +66,7 @@ def _works_already(state: AuthState, row: sqlite3.Row, identity_id: int | None) 
 
 KINDS: dict[str, Kind] = {
     "check": Kind(Act.AUTH_CHECK, "sprawdzanie", "sprawdzono", _check),
-    "start": Kind(Act.AUTH_START, "autoryzacja", "autoryzowano", _start, _works_already),
+    "start": Kind(Act.AUTH_START, "autoryzacja", "załatwiono", _start, _works_already),
 }
 
 

@@ -20,6 +20,7 @@ from ksef_tui.domain.authorizations import (
     to_sign_word,
 )
 from ksef_tui.domain.roles import Act, Operator, require
+from ksef_tui.domain.staff import masked
 from ksef_tui.domain.text import alphabetical, fold
 from ksef_tui.domain.times import from_text, warsaw
 from ksef_tui.services import client_words, first_steps, onboarding_views
@@ -285,13 +286,13 @@ def _identity_line(office: Office, row: sqlite3.Row, method: AuthMethod | None) 
     if row["identity_id"] is None:
         until = warsaw(from_text(row["valid_until"])).strftime("%d.%m.%Y") if row["valid_until"] else ""
         kind, _, value = row["subject"].partition(":")
-        signer = f"podpisał {kind.upper()} {value}, " if method is AuthMethod.EXTERNAL and until and value else ""
+        signer = f"podpisał {masked(kind, value)}, " if method is AuthMethod.EXTERNAL and until and value else ""
         return f"{signer}do {until}" if until else ""
     identity = offices.identity(office.db, row["identity_id"])
     assert identity is not None
     until = warsaw(from_text(identity["valid_to"])).strftime("%d.%m.%Y")
-    subject = "odcisk certyfikatu" if identity["subject_type"] == "Fingerprint" else identity["subject_type"].upper()
-    return f"{identity['label']}: certyfikat, {subject} {identity['subject_value'][:16]}, ważny do {until}"
+    subject = masked(identity["subject_type"], identity["subject_value"])
+    return f"{identity['label']}: certyfikat, {subject}, ważny do {until}"
 
 
 _AT_STEP = {AuthState.RUNNING: "running", AuthState.TO_SIGN: "waiting"}
@@ -377,7 +378,7 @@ def _sentence(office: Office, row: sqlite3.Row, state: AuthState, now: datetime)
         return row["reason"], "a Autoryzuj łączy klienta profilem biura."
     if state is AuthState.MISSING:
         return (
-            f"{name}: biuro nie ma jeszcze dostępu do KSeF tego klienta.",
+            "Biuro nie ma dostępu do KSeF tego klienta.",
             f"Klient nadaje w KSeF uprawnienia dla NIP {office.nip} ({rights_wanted}) – pismo do niego: l. Potem: a Autoryzuj.",
         )
     return row["reason"] or AUTH_BADGES[state].label, ""

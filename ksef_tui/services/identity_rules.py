@@ -10,6 +10,7 @@ from datetime import datetime
 
 from ksef_tui.domain.authorizations import AuthState
 from ksef_tui.domain.problems import Problem
+from ksef_tui.domain.staff import masked
 from ksef_tui.domain.times import warsaw
 from ksef_tui.services.office import Office
 from ksef_tui.store import authorizations, offices
@@ -21,10 +22,11 @@ _WORKS = (AuthState.ACTIVE, AuthState.EXPIRING, AuthState.READ_ONLY)
 
 
 def named(identity: sqlite3.Row) -> str:
-    """An identity as sentences name it: its type and value."""
+    """An identity as sentences name it: its type and value; of a PESEL the beginning (sentences stand on everybody's
+    screens)."""
     if identity["subject_type"] == "Fingerprint":
         return f"certyfikat o odcisku {identity['subject_value'][:16]}…"
-    return f"{identity['subject_type'].upper()} {identity['subject_value']}"
+    return masked(identity["subject_type"], identity["subject_value"])
 
 
 def is_personal(identity: sqlite3.Row) -> bool:

@@ -15,6 +15,7 @@ from ksef_tui.domain.authorizations import AuthMethod, AuthState, AuthStep
 from ksef_tui.domain.onboarding import MAY_GRANT, RIGHTS, OnboardingStep
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Act, Operator, require
+from ksef_tui.domain.staff import masked
 from ksef_tui.domain.times import from_text, to_text
 from ksef_tui.ksef import claims
 from ksef_tui.ksef import operations as op
@@ -189,7 +190,7 @@ async def _signed_in(turn: Turn, tokens: TokenPair, reference: str) -> Verdict |
             f"KSeF zalogował do NIP {said.context_value} zamiast {turn.nip} – niczego nie nadano.",
         )  # fmt: skip
     elif said.permissions and not MAY_GRANT & set(said.permissions):
-        who = f"{said.subject_type.upper()} {said.subject_value}" if said.subject_type else "ta osoba"
+        who = masked(said.subject_type, said.subject_value) if said.subject_type and said.subject_value else "ta osoba"
         trouble = _may_not_grant(who)
     with turn.office.db.write() as connection:
         serves = trouble is None and visit is not None and visit["step"] == OnboardingStep.SIGN

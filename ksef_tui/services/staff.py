@@ -25,7 +25,10 @@ from ksef_tui.store.records import audit
 
 MANAGES = frozenset({"Owner", "CredentialsManage"})
 UNKNOWN = "Nie ma pracownika o numerze {person_id} – numery podaje staff list."
-NOT_AUTHORISED = "Najpierw autoryzuj samo biuro (NIP {nip}): uprawnienia pracowników nadaje się z jego konta w KSeF."
+NOT_AUTHORISED = (
+    "Najpierw autoryzuj samo biuro (NIP {nip}, jest na liście klientów; klawisz a): uprawnienia pracowników nadaje się "
+    "z jego konta w KSeF."
+)
 MISSING_RIGHT = (
     "Profil, którym biuro jest zalogowane na własnym koncie, nie ma prawa CredentialsManage (zarządzanie uprawnieniami) "
     "– autoryzuj biuro jako właściciel."

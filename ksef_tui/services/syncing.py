@@ -179,7 +179,8 @@ async def _grants(office: Office, operator: Operator, tell: Callable[[Reading], 
     except NoAccess:
         raise Problem(
             "office_not_authorised",
-            f"Najpierw autoryzuj samo biuro (NIP {office.nip}) – klienci nadają uprawnienia jemu i tam je widać.",
+            f"Najpierw autoryzuj samo biuro (NIP {office.nip}, jest na liście klientów; klawisz a): "
+            "klienci nadają uprawnienia jemu i tam je widać.",
         ) from None
     except (NotNow, Limited) as wait:
         seconds = wait.seconds if isinstance(wait, NotNow) else wait.retry_after

@@ -15,6 +15,7 @@ from typing import Any
 from ksef_tui.domain.authorizations import AuthMethod, AuthState, AuthStep, effective
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.secret import Secret
+from ksef_tui.domain.staff import masked
 from ksef_tui.domain.times import WARSAW, from_text, to_text
 from ksef_tui.ksef import claims
 from ksef_tui.ksef.api import Access
@@ -119,7 +120,7 @@ async def read_rights(turn: Turn, token: Secret, *, tokens: TokenPair | None = N
         state = AuthState.READ_ONLY if "InvoiceRead" in rights else AuthState.NO_PERMISSION
         missing = "wystawianie faktur" if state is AuthState.READ_ONLY else "wystawianie i przeglądanie faktur"
         whom = (
-            f" dla {said.subject_type.upper()} {said.subject_value}" if said.subject_type and said.subject_value else ""
+            f" dla {masked(said.subject_type, said.subject_value)}" if said.subject_type and said.subject_value else ""
         )
         reason = f"{turn.client['name']}: klient nie nadał{whom} uprawnienia: {missing}."
     return Verdict(

@@ -15,6 +15,7 @@ from ksef_tui.domain.authorizations import AuthMethod, AuthState, AuthStep
 from ksef_tui.domain.invoices import InvoiceState, UpoState
 from ksef_tui.domain.onboarding import OnboardingStep
 from ksef_tui.domain.roles import Operator
+from ksef_tui.domain.staff import masked
 from ksef_tui.domain.standing import Why
 from ksef_tui.domain.text import count_of
 from ksef_tui.domain.times import to_text
@@ -163,6 +164,12 @@ class IdentityRow:
     stopped_at: datetime | None  # blocked by the ministry wherever it logs in (F27)
     client: str  # NIP of the self-service client whose own it is; empty: the office's
     marks: tuple[str, ...] = ()  # Polish: what stands in the way of using it, what it is kept for
+
+    @property
+    def whose(self) -> str:
+        """`subject` as screens show it: of a PESEL the beginning."""
+        kind, _, value = self.subject.partition(" ")
+        return masked("Pesel", value) if kind == "PESEL" else self.subject
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,9 +96,9 @@ class AccessActs:
         until = warsaw(one.valid_to).strftime("%d.%m.%Y")
         ended = one.valid_to <= self.desk.now()
         return (
-            (fit("profil biura", 14), "text"),
-            (fit(clean(one.label), 21) + " ", "strong"),
-            (fit(clean(one.subject), 15) + " ", "dim"),
+            (fit("własny klienta" if one.client else "profil biura", 14) + " ", "text"),
+            (fit(clean(one.label), 20) + " ", "strong"),
+            (fit(clean(one.whose), 15) + " ", "dim"),
             (f"{'wygasł' if ended else 'do'} {until}", "bad" if ended else "dim"),
         )
 
@@ -120,7 +120,7 @@ class AccessActs:
 
     async def _revoke(self, action: Action, situation: Situation) -> None:
         assert situation.client is not None
-        text = f"Biuro wyloguje się z konta klienta w KSeF: {situation.client.name}. Jego faktury staną, aż połączysz go znowu."
+        text = f"{situation.client.name}: biuro wyloguje się z konta klienta w KSeF. Jego faktury staną, aż połączysz go znowu."
         question = Ask("Unieważnienie autoryzacji", lambda width: describe.plain([text], width), yes="Tak, unieważnij")
         if await self._app.push_screen_wait(question):
             await self._authorization(authorising.revoke, situation)

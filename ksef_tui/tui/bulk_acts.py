@@ -77,7 +77,7 @@ class BulkActs:
         ended = one.valid_to <= self.desk.now()
         line: Line = (
             (fit(clean(one.label), 25) + " ", "strong"),
-            (fit(clean(one.subject), 16) + " ", "dim"),
+            (fit(clean(one.whose), 16) + " ", "dim"),
             (f"{'wygasł' if ended else 'do'} {until}", "bad" if ended else "dim"),
         )
         return Choice(str(one.id), line, "Ten certyfikat wygasł – wybierz inny profil." if ended else None)
@@ -108,7 +108,7 @@ class BulkActs:
             await self._on_one["auth.cancel"](action, situation)
         elif chosen:
             left = await desk.act(lambda: bulk.stop(desk.office, desk.operator, int(chosen)))
-            self._app.say(f"Przerwano. Nie ruszono {describe_runs.clients(left)}.")
+            self._app.say(describe_runs.stopped(left))
 
     async def _show(self, action: Action, situation: Situation) -> None:
         desk, watch = self.desk, self._screen.runs

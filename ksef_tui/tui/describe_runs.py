@@ -25,20 +25,28 @@ def clients(count: int) -> str:
 def begun(verb: str, runs: Sequence[Begun]) -> str:
     """What has been set going, and who was passed over."""
     added = sum(one.added for one in runs)
-    said = (
-        [f"{verb} {clients(added)}. F5 pokazuje przebieg, b przerywa."] if added else ["Nie ma kogo: nikt nie został."]
-    )
+    said = [f"{verb} {clients(added)}. F5 pokazuje przebieg, b przerywa."] if added else ["Nie ma czego robić."]
     if any(one.joined for one in runs):
         said.append("To samo już trwało, więc idzie wspólnie.")
     said += [f"Pominięto {n}: {reason}." for one in runs for reason, n in one.skipped.items()]
-    return "\n".join(said)
+    return " ".join(said)
+
+
+def stopped(left: int) -> str:
+    """What a stop came to: how many clients are not asked any more."""
+    return (
+        f"Przerwano. Nie ruszono {clients(left)}."
+        if left
+        else "Za późno: wszyscy byli już zapytani, KSeF zaraz odpowie."
+    )
 
 
 def ended(run: Progress) -> str:
     """How a run ended, for a notice: counts by result."""
     said = [run.sentence[:1].upper() + run.sentence[1:] + "."]
-    said += [f"{word}: {n}" for word, _, n in _outcomes(run)]
-    return "\n".join([*said, "F5 pokazuje, kto wymaga uwagi."] if run.attention else said)
+    found = ", ".join(f"{word}: {n}" for word, _, n in _outcomes(run))
+    said += [found + "."] if found else []
+    return " ".join([*said, "F5 pokazuje, kto wymaga uwagi."] if run.attention else said)
 
 
 def _outcomes(run: Progress) -> list[tuple[str, str, int]]:

@@ -14,6 +14,7 @@ from textual.widgets import Input
 
 from ksef_tui.domain.actions import Action
 from ksef_tui.domain.authorizations import AuthState
+from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.situations import Situation
 from ksef_tui.domain.times import warsaw
 from ksef_tui.services import authorising, client_views, external
@@ -93,6 +94,8 @@ class ExternalActs:
 
         async def submit(values: Mapping[str, str]) -> None:
             now = await desk.read(lambda: external.request(desk.office, desk.operator, client.id))  # not an older one
+            if now.valid_until <= desk.now():
+                raise Problem("challenge_expired", "Minęło 10 minut na podpis tego żądania: Esc, potem e robi nowe.")
             saved.append(await desk.act(lambda: saver.save(values["path"], now.document)))
 
         until = f"{warsaw(asked.valid_until):%H:%M:%S}"

@@ -61,7 +61,7 @@ class ProfileActs:
         found = await desk.read(lambda: client_views.identities(desk.office, desk.operator, everybodys=True))
         orders = await desk.read(lambda: certifying.orders(desk.office, desk.operator))
         home = await desk.read(lambda: self._home())
-        choices = [Choice(f"profile:{one.id}", self._line(one)) for one in found]
+        choices = [Choice(f"profile:{one.id}", self._line(one), about=_about(one)) for one in found]
         choices += [Choice(f"order:{one.id}", _order_line(one)) for one in orders if one.is_live]
         choices += [Choice(f"offline:{one.id}", _order_line(one)) for one in orders if one.is_offline]
         ways = _ways(home, first=not found)
@@ -93,11 +93,11 @@ class ProfileActs:
         ended = one.valid_to <= self.desk.now()
         soon = (one.valid_to - self.desk.now()).days <= 30
         until = f"{'wygasł' if ended else 'do'} {warsaw(one.valid_to):%d.%m.%Y}"
-        used = count_of(one.clients, "klient", "klienci", "klientów") if one.clients else "nieużywany"
         marks = ("osobisty",) * bool(one.personal_to) + one.marks
+        used = count_of(one.clients, "klient", "klienci", "klientów") if one.clients else "" if marks else "nieużywany"
         return (
             (fit(clean(one.label), 20) + " ", "strong"),
-            (fit(clean(one.subject), 17) + " ", "dim"),
+            (fit(clean(one.whose), 17) + " ", "dim"),
             (fit(until, 17), "bad" if ended else "wait" if soon else "dim"),
             (f" {used}", "text"),
             (f" · {', '.join(marks)}" if marks else "", "wait"),
@@ -327,6 +327,11 @@ def _limits_words(limits: Limits, login: str) -> list[str]:
     return [f"{whose}{personal}", limits.words]
 
 
+def _about(one: IdentityRow) -> str:
+    """What stands in the way of a profile, in full: in its line it may be cut."""
+    return f"{clean(one.label)}: {', '.join(one.marks)}." if one.marks else ""
+
+
 def _order_line(one: Order) -> Line:
     kind = "kody QR (offline)" if one.is_offline else "zamówienie"
     until = f"do {warsaw(one.valid_to):%d.%m.%Y}" if one.valid_to is not None else ""
@@ -342,7 +347,7 @@ def profile_lines(one: IdentityRow) -> list[Line]:
     """Whose it is, what it is, how long it is good, by which numbers it is known."""
     personal = f", osobisty operatora {one.personal_to}" if one.personal_to else ""
     rows = (
-        ("Czyj", f"{one.name}, {one.subject}{personal}"),
+        ("Czyj", f"{one.name}, {one.whose}{personal}"),
         ("Rodzaj", f"{KINDS.get(one.kind, one.kind)}, klucz {one.key_kind}"),
         ("Ważny", f"od {warsaw(one.valid_from):%d.%m.%Y} do {warsaw(one.valid_to):%d.%m.%Y}"),
         ("Klienci", f"{one.clients}" if one.clients else "nikt go nie używa"),

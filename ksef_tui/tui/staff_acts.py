@@ -191,16 +191,19 @@ class StaffActs:
     async def _show(self, row: StaffRow) -> None:
         desk = self.desk
         rows = await desk.read(lambda: staff_views.of_person(desk.office, desk.operator, row.person_id))
-        lines: list[Line] = [
-            (
-                (fit(clean(one.client), 30) + " ", "text"),
-                (one.words, "good" if one.working and one.working.scopes else "bad"),
-            )
-            for one in rows
-        ]
-        empty = [(("Ta osoba nie ma jeszcze niczego u żadnego klienta.", "dim"),)]
+        empty: list[Line] = [(("Ta osoba nie ma jeszcze niczego u żadnego klienta.", "dim"),)]
+
+        def build(width: int) -> list[Line]:
+            lines: list[Line] = []
+            for one in rows:
+                tone = "good" if one.working and one.working.scopes else "bad"
+                first, *more = describe.plain([one.words], max(20, width - 31), tone)
+                lines.append(((fit(clean(one.client), 30) + " ", "text"), *first))
+                lines += [((" " * 31, "text"), *line) for line in more]
+            return lines or empty
+
         title = f"{clean(row.name)}, {clean(row.subject)} – co działa u kogo"
-        await self._app.push_screen_wait(Reader(title, lambda width: lines or empty, "↑↓ przewija · Esc wraca"))
+        await self._app.push_screen_wait(Reader(title, build, "↑↓ przewija · Esc wraca"))
 
     async def _orders(self) -> None:
         desk = self.desk

@@ -239,7 +239,7 @@ def _named(waits: Sequence[Wait], force: bool) -> list[tuple[str, str]]:
 def _identity_line(one: IdentityRow) -> Line:
     return (
         (fit(clean(one.label), 22) + " ", "strong"),
-        (fit(clean(one.subject), 16) + " ", "dim"),
+        (fit(clean(one.whose), 16) + " ", "dim"),
         (f"do {warsaw(one.valid_to):%d.%m.%Y}", "dim"),
     )
 

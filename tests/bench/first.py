@@ -99,7 +99,7 @@ def _with_nothing(person: Person) -> None:
 def _client(person: Person) -> None:
     person.press(b"n", then="Nowy klient")
     person.write(CLIENT, ENTER)
-    person.write(NAME, ENTER, then="biuro nie ma jeszcze dostępu")
+    person.write(NAME, ENTER, then="Biuro nie ma dostępu")
 
 
 def _authorise(person: Person) -> None:

@@ -101,9 +101,22 @@ async def test_a_missing_right_is_named_with_the_identity(house: House, kind: st
     house.ministry.grant(client.nip, house.nip if kind == "Nip" else pesel, "InvoiceRead", kind=kind)
     identity = house.identity() if kind == "Nip" else house.identity("Zofia", person(pesel), house.admin)
     row = await house.authorise(client, identity)
-    whose = f"NIP {house.nip}" if kind == "Nip" else f"PESEL {pesel}"
+    whose = f"NIP {house.nip}" if kind == "Nip" else f"PESEL {pesel[:6]}*****"
     assert row["reason"] == f"Sosna Próbna: klient nie nadał dla {whose} uprawnienia: wystawianie faktur."
-    assert whose in client_views.authorization(house.office, house.admin, client.id).needed
+    view = client_views.authorization(house.office, house.admin, client.id)
+    assert whose in view.needed
+    assert pesel not in str(view), "a person's number is on everybody's screen"
+
+
+async def test_a_persons_number_is_masked_where_nobody_granted_anything(house: House):
+    """415: the sentence stands on everybody's screen, the menus too."""
+    client, pesel = house.client(), new_pesel()
+    identity = house.identity("Zofia", person(pesel), house.admin)
+    row = await house.authorise(client, identity)
+    assert f"brak uprawnień w KSeF dla PESEL {pesel[:6]}*****" in row["reason"]
+    assert pesel not in row["reason"] + str(client_views.authorization(house.office, house.admin, client.id))
+    [one] = [i for i in client_views.identities(house.office, house.admin) if i.id == identity]
+    assert (one.subject, one.whose) == (f"PESEL {pesel}", f"PESEL {pesel[:6]}*****")
 
 
 async def test_an_owner_of_whom_ksef_lists_nothing_has_all_rights(house: House):

@@ -30,7 +30,7 @@ SENTENCES = {
     "nothing granted": "Jodła Próbna: brak uprawnień w KSeF dla NIP {office} (wystawianie i przeglądanie faktur).",
     "only reading granted": "Jodła Próbna: klient nie nadał dla NIP {office} uprawnienia: wystawianie faktur.",
     "only reading left": "Jodła Próbna: klient odebrał uprawnienie: wystawianie faktur (dla NIP {office}).",
-    "no access yet": "Jodła Próbna: biuro nie ma jeszcze dostępu do KSeF tego klienta.",
+    "no access yet": "Biuro nie ma dostępu do KSeF tego klienta.",
     "letter sent": "Pismo do klienta wysłano {today}: czekamy, aż nada uprawnienia.",
     "connecting": "Łączenie z KSeF…",
     "to sign": "Do podpisu do {until}: Podpis Zaufany, podpis albo pieczęć kwalifikowana.",

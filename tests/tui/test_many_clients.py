@@ -134,7 +134,7 @@ async def test_the_edge_says_how_far_it_is_and_the_end_is_told(
         await expect(pilot, lambda: "sprawdzono 2 z 3, 1 wymaga uwagi" in text_of(app))
         await work(desk, (ids["fenix"], AuthState.ACTIVE, "", ""))
         await expect(pilot, lambda: "Sprawdzono 3, 1 wymaga uwagi." in notices(app))
-        assert "gotowy: 2\nbrak uprawnień: 1\nF5 pokazuje, kto wymaga uwagi." in notices(app)
+        assert "gotowy: 2, brak uprawnień: 1. F5 pokazuje, kto wymaga uwagi." in notices(app)
         await expect(pilot, lambda: "· F5" in text_of(app))
         app.clear_notifications()
         await pilot.press("f5")
@@ -277,7 +277,7 @@ async def test_one_answer_adds_them_and_authorises_them(house: House, at_work: K
         await pilot.press("down", "down", "enter")
         await expect(pilot, lambda: "Dodano: 3." in notices(at_work))
         await asyncio.to_thread(lambda: asyncio.run(house.work()))  # a screen hears of other connections only
-        await expect(pilot, lambda: "Autoryzowano 3." in notices(at_work))
+        await expect(pilot, lambda: "Załatwiono 3." in notices(at_work))
     states = house.db.rows("SELECT a.state FROM authorization a JOIN client c ON c.id = a.client_id WHERE c.office = 0")
     assert [row["state"] for row in states] == ["active"] * 3
 

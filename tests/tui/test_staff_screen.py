@@ -19,6 +19,7 @@ from ksef_tui.services import staff, staff_orders
 from ksef_tui.services.staff import Newcomer
 from ksef_tui.services.worker import Worker
 from ksef_tui.tui.app import KsefTui
+from ksef_tui.tui.dialogs.base import Text
 from ksef_tui.tui.dialogs.staff import StaffBoard
 
 Screen = Callable[..., KsefTui]
@@ -189,6 +190,48 @@ async def test_without_the_offices_own_login_the_board_says_what_to_do(house: Ho
         await expect(pilot, lambda: "Najpierw autoryzuj samo biuro" in text_of(app))
         await pilot.press("n")
         await expect(pilot, lambda: any("Najpierw autoryzuj" in n.message for n in app._notifications))
+
+
+def toned(app: KsefTui, text: str) -> set[str]:
+    """The tones of the spans that say exactly this among the keys below the board."""
+    line = app.screen.query_one("#note", Text).lines[-1]
+    return {tone for said, tone in line if said.strip() == text}
+
+
+async def test_keys_that_do_nothing_on_an_empty_board_are_grey_and_say_why(house: House, screen: Screen):
+    client, app = house.client(), screen()
+    async with app.run_test(size=NARROW, notifications=True) as pilot:
+        await on_board(app, pilot, client)
+        await expect(pilot, lambda: "Nikt nie ma tu jeszcze praw" in text_of(app))
+        assert (toned(app, "x"), toned(app, "w"), toned(app, "Enter")) == ({"quiet"},) * 3
+        assert (toned(app, "n"), toned(app, "r"), toned(app, "h")) == ({"key"},) * 3
+        for key in ("x", "w", "enter"):
+            app.clear_notifications()
+            await pilot.press(key)
+            await expect(pilot, lambda: any("Lista jest pusta" in n.message for n in app._notifications))
+        assert isinstance(app.screen, StaffBoard)
+
+
+async def test_keys_of_a_filled_board_are_not_grey(house: House, client: Client, screen: Screen):
+    await given(house, client)
+    app = screen()
+    async with app.run_test(size=NARROW) as pilot:
+        await on_board(app, pilot, client)
+        await expect(pilot, lambda: "Zofia Próbna" in text_of(app))
+        assert (toned(app, "x"), toned(app, "w"), toned(app, "Enter")) == ({"key"},) * 3
+
+
+async def test_why_nothing_works_is_read_in_full(house: House, screen: Screen):
+    """At 80 columns the sentence takes two lines; it was cut in the middle of the word that says what is missing."""
+    await house.authorise(Client(staff.own_client(house.office), house.nip))
+    bare = await house.ready_client()
+    await given(house, None)
+    app = screen()
+    async with app.run_test(size=NARROW) as pilot:
+        await on_board(app, pilot, bare)
+        await expect(pilot, lambda: "Zofia Próbna" in text_of(app))
+        await pilot.press("enter")
+        await expect(pilot, lambda: "co działa u kogo" in text_of(app) and "przekazywania" in text_of(app))
 
 
 async def test_an_accountant_looks_and_a_client_has_no_such_key(house: House, client: Client, screen: Screen):

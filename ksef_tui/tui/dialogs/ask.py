@@ -19,7 +19,10 @@ from ksef_tui.tui.present import Line
 class Ask(Dialog[bool]):
     """True only when a person went to the other answer, or typed the count where that is asked for."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(False)", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "dismiss(False)", show=False),
+        Binding("tab,shift+tab", "turn", show=False),
+    ]
 
     def __init__(
         self,
@@ -43,6 +46,11 @@ class Ask(Dialog[bool]):
         choices = Choices([Choice("no", ((self._no, "text"),)), Choice("yes", ((self._yes, "text"),))])
         choices.styles.height = 2
         return (text, choices)
+
+    def action_turn(self) -> None:
+        """Tab goes to the other answer, as in other programs; from an answer that is typed it goes nowhere."""
+        for choices in self.query(Choices):
+            choices.action_step(-1 if choices.cursor else 1)
 
     @on(Choices.Chosen)
     def _chosen(self, event: Choices.Chosen) -> None:

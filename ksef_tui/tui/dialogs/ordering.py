@@ -43,9 +43,7 @@ def order_lines(order: Order, nobody_sends: bool, width: int) -> list[Line]:
         if order.type == "Offline":
             lines += plain(["Służy tylko do kodów QR na fakturach offline; zalogować się nim nie można."], width)
         elif order.renews:
-            lines += plain(
-                ["Klienci przechodzą na niego po kolei; stary zostanie odwołany, gdy nikt go nie używa."], width
-            )
+            lines += plain(["Klienci przechodzą na niego po kolei; starego program potem nie używa."], width)
         else:
             lines += plain(["Jest profilem: a Autoryzuj łączy nim klientów."], width)
     elif order.state == "failed":

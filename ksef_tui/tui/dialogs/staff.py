@@ -20,11 +20,12 @@ from ksef_tui.tui.describe import plain
 from ksef_tui.tui.desk import Desk, Loader
 from ksef_tui.tui.dialogs.base import Dialog, Text
 from ksef_tui.tui.dialogs.choices import Choice, Choices
-from ksef_tui.tui.present import Line, clean, fit, moment
+from ksef_tui.tui.present import Line, Span, clean, fit, moment
 
 LOOK_EVERY = 0.1  # seconds between two looks for changes
 NAME, CLIENT, GIVEN = 22, 20, 4  # cells
 Act = Literal["grant", "revoke", "dismiss", "show", "orders"]
+_KEYS: dict[Act, str] = {"grant": "n", "revoke": "x", "dismiss": "w", "show": "Enter"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +48,16 @@ class Wish:
 
 
 class Rows(Choices):
-    """The choices, telling where the cursor goes."""
+    """The people; on an empty list Enter is told too, so that it says why it does nothing."""
 
-    class Moved(Message):
-        """The cursor stands on another row."""
+    class Nobody(Message):
+        """Enter was pressed, and there is no row."""
 
-    def action_step(self, by: int) -> None:
-        super().action_step(by)
-        self.post_message(self.Moved())
+    def action_choose(self) -> None:
+        if self.choices:
+            super().action_choose()
+        else:
+            self.post_message(self.Nobody())
 
 
 class StaffBoard(Dialog["Wish | None"]):
@@ -142,13 +145,14 @@ class StaffBoard(Dialog["Wish | None"]):
         ]
         return (*tabs, ("←→", "key"), (" wszyscy albo ten klient", "dim"))
 
-    @on(Rows.Moved)
+    @on(Choices.Moved)
     def _moved(self) -> None:
         self._draw_detail()
 
     def _draw_detail(self) -> None:
         width = max(20, self.app.size.width - 6)
         row = self._row
+        self._say_keys()
         if row is None:
             nobody = "Nikt nie ma tu jeszcze praw z biura: n nadaje, r odczytuje listy z KSeF."
             self.query_one("#detail", Text).say([(), *plain([nobody if self._status else ""], width, "dim")])
@@ -169,8 +173,22 @@ class StaffBoard(Dialog["Wish | None"]):
         keys = [("n", "Nadaj"), ("x", "Odbierz"), ("w", "Odchodzi")] if self._may_change else []
         keys += [("Enter", "Więcej"), ("r", "Odśwież"), ("h", "Zlecenia"), ("Esc", "Wróć")]
         apart = "  " if self.app.size.width >= 90 else " "
-        line: Line = tuple(span for key, label in keys for span in ((key, "key"), (f" {label}{apart}", "text")))
-        self.query_one("#note", Text).say([(), line])
+        spans: list[Span] = []
+        for key, label in keys:
+            off = self._why_not(key) is not None
+            spans += [(key, "quiet" if off else "key"), (f" {label}{apart}", "quiet" if off else "text")]
+        self.query_one("#note", Text).say([(), tuple(spans)])
+
+    def _why_not(self, key: str) -> str | None:
+        """One Polish sentence why a key does nothing now; None when it works."""
+        row = self._row
+        if key in ("n", "x", "w") and not self._may_change:
+            return "Nadaje i odbiera tylko administrator biura."
+        if key in ("x", "w", "Enter") and row is None:
+            return "Lista jest pusta: najpierw n nadaje prawo albo r odczytuje listy z KSeF."
+        if key == "x" and row is not None and not row.given:
+            return "Ta osoba nie ma tu jeszcze niczego, co można odebrać."
+        return None
 
     @property
     def _may_change(self) -> bool:
@@ -189,12 +207,15 @@ class StaffBoard(Dialog["Wish | None"]):
     def action_wish(self, act: Act) -> None:
         if self._status is None:
             return  # nothing has been read yet: what stands under the cursor is not known
-        if not self._may_change and act != "orders":
-            self.app.notify("Nadaje i odbiera tylko administrator biura.", severity="warning", markup=False)
-        elif act in ("revoke", "dismiss") and self._row is None:
-            self.app.notify("Nie ma komu odebrać: lista jest pusta.", severity="warning", markup=False)
+        why = self._why_not(_KEYS.get(act, ""))
+        if why is not None:
+            self.app.notify(why, severity="warning", markup=False)
         else:
             self._leave(act)
+
+    @on(Rows.Nobody)
+    def _nobody(self) -> None:
+        self.action_wish("show")
 
     @on(Choices.Chosen)
     def _chosen(self, event: Choices.Chosen) -> None:
