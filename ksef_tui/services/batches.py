@@ -298,7 +298,7 @@ def give_up(turn: Turn, session_id: int, state: str, reason: str) -> None:
                 act = "sent" if row["state"] == S.SENDING else "settle"
                 invoices.move(
                     connection, turn.now, row["id"], act, S(row["state"]), S.APPROVED,
-                    attempt=row["attempts"], session_id=None, ordinal=None, reference="", reason=reason,
+                    attempt=row["attempts"], session_id=None, ordinal=None, reference="", told=reason,
                 )  # fmt: skip
     _lose(turn, session_id, state, reason)
     clear(turn.office, session_id)

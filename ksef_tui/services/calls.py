@@ -133,9 +133,10 @@ class CallKeeper:
         spare = ANONYMOUS_SPARE if not at.context else 0
         limit = _less(at.limit, (mine.reserve if mine else 0) + spare)
         wait = max(wait_needed(limit, at.times, at.now), at.blocked)
-        if wait > PATIENCE and wait > at.blocked:
+        known = limits.closed_until(self._office.db, at.context, at.name) - at.now
+        if wait > PATIENCE and abs(wait - known) > 1:
             with self._office.db.write() as connection:
-                limits.block(connection, at.context, at.name, at.now + wait)
+                limits.announce(connection, at.context, at.name, at.now + wait)
         return wait
 
     def left(self, call: Call) -> int:
@@ -168,10 +169,14 @@ class CallKeeper:
         )
 
     def started(self, call: Call) -> int:
-        """The journal's first row, committed before the request leaves."""
+        """The journal's first row, committed before the request leaves. Raises NotNow: other processes were faster."""
         mine = doing.get()
         name = counter(call.group, call.operation, self.limits_of(call.context)) if call.group else ""
         with self._office.db.write() as connection:
+            if call.group == "anonymous":  # shared by processes, which look and go at the same moment (F37)
+                at = self._standing(call)
+                if (wait := wait_needed(at.limit, at.times, at.now)) > 0:
+                    raise NotNow(wait)
             return records.call_started(
                 connection,
                 self._office.clock(),
@@ -206,6 +211,7 @@ class CallKeeper:
                 row = connection.execute("SELECT context, limit_group FROM journal WHERE id = ?", (call_id,)).fetchone()
                 context = "" if row["limit_group"] == "anonymous" else row["context"]
                 limits.block(connection, context, row["limit_group"], now.timestamp() + outcome.retry_after)
+                limits.doubt(connection, context)  # we kept those that we knew: KSeF may have lowered them
 
 
 def _window(limit: RateLimit) -> float:

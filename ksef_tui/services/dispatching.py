@@ -14,7 +14,7 @@ from ksef_tui.ksef.api import Access
 from ksef_tui.ksef.http import Order
 from ksef_tui.ksef.limits import limit_for
 from ksef_tui.ksef.packages import MOST_INVOICES, Compression
-from ksef_tui.services import batches, login, personal, reconciling, sending
+from ksef_tui.services import batches, login, personal, reconciling, sending, verdicts
 from ksef_tui.services.standing import AFTER_A_FAILURE, UNPACKED, refused_until
 from ksef_tui.services.turn import Turn
 from ksef_tui.store import authorizations, invoices, pauses, sessions, settings
@@ -33,6 +33,8 @@ async def dispatch(turn: Turn) -> None:
     access = await login.access_for(turn)
     if AuthState(authorizations.get(turn.office.db, turn.client_id)["state"]) not in CAN_SEND:
         return
+    if turn.keeper.limits_are_stale(turn.nip):  # a day old, or KSeF has just said that they are others
+        await verdicts.read_limits(turn, access)
     urgent = [row for row in due if row["urgent_at"]]
     rest = [row for row in due if not row["urgent_at"]]
     for rows in (urgent, rest):  # what a person marked goes before the rest and apart from it

@@ -119,12 +119,13 @@ def _sent(
     *,
     code: str = "",
     reason: str = "",
+    told: str = "",
     reference: str = "",
 ) -> None:
     with turn.office.db.write() as connection:
         invoices.move(
             connection, turn.now, invoice_id, "sent", InvoiceState.SENDING, new,
-            attempt=attempt, reason_code=code, reason=reason, reference=reference,
+            attempt=attempt, reason_code=code, reason=reason, told=told, reference=reference,
         )  # fmt: skip
 
 
@@ -137,7 +138,7 @@ def _not_sent(turn: Turn, session: sqlite3.Row, invoice_id: int, attempt: int, e
     if isinstance(error, Refused) and not never_taken:
         never_taken = error.status == 403 or error.code in SESSION_REFUSES
     if never_taken:
-        _sent(turn, invoice_id, attempt, InvoiceState.APPROVED, reason=_why_again(error))
+        _sent(turn, invoice_id, attempt, InvoiceState.APPROVED, told=_why_again(error))
     elif isinstance(error, Refused):
         code = str(error.code or error.status)
         _sent(turn, invoice_id, attempt, InvoiceState.REJECTED, code=code, reason=error.message)

@@ -117,7 +117,7 @@ class Standing:
     def _closed(self, nip: str, *groups: str) -> Closed | None:
         """The limit that opens last, of those that are used up."""
         db, epoch = self._office.db, self._now.timestamp()
-        until, group = max((limits.blocked_until(db, nip, group), group) for group in groups)
+        until, group = max((limits.closed_until(db, nip, group), group) for group in groups)
         if until <= epoch:
             return None
         return Closed(self._used_up(nip, group), datetime.fromtimestamp(until, tz=UTC))

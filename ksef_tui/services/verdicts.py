@@ -114,7 +114,7 @@ async def read_rights(turn: Turn, token: Secret, *, tokens: TokenPair | None = N
     except KsefError:  # an empty or missing list is not "no rights" (field notes 4.2): the claims stand
         can_delegate = False
     if turn.keeper.limits_are_stale(turn.nip):
-        await _read_limits(turn, access)
+        await read_limits(turn, access)
     state, reason = AuthState.ACTIVE, ""
     if not rights & {"Owner", "InvoiceWrite"}:
         state = AuthState.READ_ONLY if "InvoiceRead" in rights else AuthState.NO_PERMISSION
@@ -137,11 +137,11 @@ async def read_rights(turn: Turn, token: Secret, *, tokens: TokenPair | None = N
     )
 
 
-async def _read_limits(turn: Turn, access: Access) -> None:
-    """The real limits of this context (facts §12); without them production's are kept."""
+async def read_limits(turn: Turn, access: Access) -> None:
+    """The real limits of this context (facts §12); without them those that are known are kept."""
     try:
         known = await turn.api.rate_limits(access)
-    except KsefError:
+    except (KsefError, NotNow):
         return
     with turn.office.db.write() as connection:
         limits.put_limits(

@@ -55,13 +55,15 @@ def move(
     operator_id: int | None = None,
     reason_code: str = "",
     reason: str = "",
+    told: str = "",
     attempt: int | None = None,
     **values: Any,
 ) -> bool:
     """Take an invoice from `old` to `new`, with its event; False when it is not in `old` any more.
 
     With `attempt` it must also still be that attempt to send, so that a process that slept through a take-over
-    cannot speak for another one's. Raises ValueError for a move that the table of the domain does not know.
+    cannot speak for another one's. `told` is said in its history alone: why an invoice that waits again does not go, the
+    screens find out for themselves. Raises ValueError for a move that the table of the domain does not know.
     """
     if not may_move(act, old, new):
         raise ValueError(f"an invoice does not go from {old} to {new} by {act}")
@@ -69,7 +71,7 @@ def move(
     values |= {"reason_code": reason_code, "reason": reason}
     changed = _update(connection, at, invoice_id, old, values, new, attempt)
     if changed:
-        _event(connection, at, invoice_id, act, old, new, operator_id, reason_code, reason)
+        _event(connection, at, invoice_id, act, old, new, operator_id, reason_code, reason or told)
     return changed
 
 

@@ -9,6 +9,8 @@ from datetime import datetime
 from ksef_tui.domain.times import to_text
 from ksef_tui.store.database import Database
 
+_ANNOUNCED = " (own)"  # behind the name of a group: we wait by our own counting
+
 
 def put_limits(
     connection: sqlite3.Connection, now: datetime, context: str, limits: Mapping[str, tuple[int, int, int]]
@@ -33,6 +35,11 @@ def read_at(db: Database, context: str) -> str | None:
     return value
 
 
+def doubt(connection: sqlite3.Connection, context: str) -> None:
+    """A context's limits are to be read again; those that are known stand until then."""
+    connection.execute("UPDATE rate_limit SET read_at = '1970-01-01T00:00:00.000Z' WHERE context = ?", (context,))
+
+
 def block(connection: sqlite3.Connection, context: str, group: str, until_epoch: float) -> None:
     """Remember KSeF's `Retry-After`: nothing of the group goes out before `until_epoch` (seconds since 1970)."""
     connection.execute(
@@ -46,3 +53,16 @@ def blocked_until(db: Database, context: str, group: str) -> float:
     """Until when the group is blocked (seconds since 1970); 0 when it is not."""
     value = db.value("SELECT until_epoch FROM rate_block WHERE context = ? AND limit_group = ?", (context, group))
     return float(value or 0)
+
+
+def announce(connection: sqlite3.Connection, context: str, group: str, until_epoch: float) -> None:
+    """Say on the screens until when we ourselves wait for a limit. It shuts no door: a call for which room was kept (the
+    closing of what is open) may still go out."""
+    connection.execute(
+        "INSERT OR REPLACE INTO rate_block VALUES (?, ?, ?)", (context, f"{group}{_ANNOUNCED}", until_epoch)
+    )
+
+
+def closed_until(db: Database, context: str, group: str) -> float:
+    """Until when nothing of the group will go out, by KSeF's word or by our own counting (seconds since 1970)."""
+    return max(blocked_until(db, context, group), blocked_until(db, context, f"{group}{_ANNOUNCED}"))

@@ -145,7 +145,7 @@ UNKNOWN = [
 
 
 @pytest.mark.parametrize(("status", "body", "cause"), UNKNOWN)
-async def test_anything_else_is_unknown(status: int, body: bytes, cause: str) -> None:
+async def test_rule_04_f26_f39_f43_anything_else_is_unknown(status: int, body: bytes, cause: str) -> None:
     error, journal = await answered(status, body, {"Location": "http://127.0.0.1:1/again"})
     assert isinstance(error, Unknown)
     assert (error.cause, error.status) == (cause, status)

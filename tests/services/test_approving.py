@@ -64,7 +64,7 @@ def test_retry_only_where_another_try_can_help(house: House, client: Client, cod
     assert bool(result.refused) is not helps
 
 
-def test_the_recall_window_is_written_with_the_approval(house: House, client: Client):
+def test_rule_11_the_recall_window_is_written_with_the_approval(house: House, client: Client):
     house.edit("INSERT OR REPLACE INTO setting VALUES ('recall_seconds', '60')")
     ids = house.bring(client, papers.invoice(client.nip))
     approving.approve(house.office, house.admin, ids)
@@ -75,7 +75,7 @@ def test_the_recall_window_is_written_with_the_approval(house: House, client: Cl
     assert house.invoice(ids[0])["send_after"] is None
 
 
-async def test_nothing_leaves_within_the_recall_window(house: House):
+async def test_rule_11_nothing_leaves_within_the_recall_window(house: House):
     client = await house.ready_client()
     house.edit("INSERT OR REPLACE INTO setting VALUES ('recall_seconds', '3600')")
     [first, second] = house.approved(client, papers.invoice(client.nip), papers.invoice(client.nip))

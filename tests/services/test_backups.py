@@ -30,7 +30,7 @@ def back_to(house: House, copy) -> None:
 
 @pytest.mark.parametrize("by", ["one by one", "in a package"])
 @pytest.mark.parametrize("state", ["waiting", "approved"])
-async def test_f6_what_was_sent_after_the_backup_is_found_and_not_sent_again(
+async def test_rule_04_f6_what_was_sent_after_the_backup_is_found_and_not_sent_again(
     house: House, tmp_path, by: str, state: str
 ):
     configuring.change(house.office, house.admin, "batch_from", "3" if by == "in a package" else "1000")
@@ -57,7 +57,7 @@ async def test_f6_what_was_sent_after_the_backup_is_found_and_not_sent_again(
     assert len(house.ministry.numbered(client.nip)) == 4
 
 
-async def test_f6_what_ksef_still_judges_waits_for_the_judgement(house: House, tmp_path):
+async def test_rule_04_f6_what_ksef_still_judges_waits_for_the_judgement(house: House, tmp_path):
     """The metadata query would not show it: only the session does."""
     client = await house.ready_client()
     [one] = house.approved(client)
@@ -74,7 +74,7 @@ async def test_f6_what_ksef_still_judges_waits_for_the_judgement(house: House, t
     assert house.ministry.posts(SEND) == 1
 
 
-async def test_f6_a_package_that_ksef_has_not_opened_yet_is_waited_for(house: House, tmp_path):
+async def test_rule_04_f6_a_package_that_ksef_has_not_opened_yet_is_waited_for(house: House, tmp_path):
     """Its list is empty until then, which proves nothing (F18)."""
     configuring.change(house.office, house.admin, "batch_from", "3")
     client = await house.ready_client()
@@ -93,7 +93,7 @@ async def test_f6_a_package_that_ksef_has_not_opened_yet_is_waited_for(house: Ho
 
 
 @pytest.mark.parametrize("tried_again", [False, True])
-async def test_f6_what_was_laid_aside_before_the_look_is_found_too(house: House, tmp_path, tried_again: bool):
+async def test_rule_04_f6_what_was_laid_aside_before_the_look_is_found_too(house: House, tmp_path, tried_again: bool):
     """Somebody believes the restored books and withdraws what had gone out; or they say refused, and it was tried again."""
     client = await house.ready_client()
     if tried_again:
@@ -116,7 +116,7 @@ async def test_f6_what_was_laid_aside_before_the_look_is_found_too(house: House,
     assert house.invoice(one)["ksef_number"] == number
 
 
-async def test_f6_what_ksef_refused_and_a_person_laid_aside_stays_there(house: House, tmp_path):
+async def test_rule_04_f6_what_ksef_refused_and_a_person_laid_aside_stays_there(house: House, tmp_path):
     client = await house.ready_client()
     house.ministry.fault("invoice_fails", times=1, params={"code": 550})
     [one] = house.approved(client)
@@ -129,7 +129,7 @@ async def test_f6_what_ksef_refused_and_a_person_laid_aside_stays_there(house: H
     assert house.states([one]) == ["withdrawn"]
 
 
-async def test_f6_what_was_never_sent_goes_out_after_the_look(house: House, tmp_path):
+async def test_rule_04_f6_what_was_never_sent_goes_out_after_the_look(house: House, tmp_path):
     client = await house.ready_client()
     [one] = house.approved(client)
     copy = tmp_path / "kopia.db"

@@ -270,7 +270,7 @@ def test_a_company_sees_no_runs(house: House):
     assert (bulk.open_progress(house.office, owner), bulk.newest(house.office, owner)) == ([], None)
 
 
-async def test_logins_leave_room_in_the_limit_they_share_with_the_whole_address(house: House):
+async def test_rule_10_f37_logins_leave_room_in_the_limit_they_share_with_the_whole_address(house: House):
     """F37: 60 anonymous calls a second for the address; an answered call counts from its answer, others may be late."""
     from ksef_tui.ksef.http import Call
 

@@ -24,7 +24,9 @@ async def sent_elsewhere(house: House, *rights: str, same: bool = True) -> tuple
     return client, invoice_id, original, ours
 
 
-async def test_f3_f23_the_same_bytes_sent_by_another_program_are_accepted_with_the_originals_number(house: House):
+async def test_rule_05_f3_f23_the_same_bytes_sent_by_another_program_are_accepted_with_the_originals_number(
+    house: House,
+):
     """Number and equal hash are the proof; the receipt belongs to who sent the original."""
     client, invoice_id, original, ours = await sent_elsewhere(house)
     await house.work()
@@ -35,7 +37,7 @@ async def test_f3_f23_the_same_bytes_sent_by_another_program_are_accepted_with_t
     assert exporting.export_upos(house.office, house.admin, house.folder / "upo", client_id=client.id) == 0
 
 
-async def test_f3_the_same_bytes_sent_by_ourselves_before_get_number_and_receipt(house: House):
+async def test_rule_05_f3_the_same_bytes_sent_by_ourselves_before_get_number_and_receipt(house: House):
     """A restored database sends once more what is in KSeF already: our own session knows it."""
     client = await house.ready_client()
     document = papers.invoice(client.nip, "FV/78")
@@ -54,7 +56,7 @@ async def test_f3_the_same_bytes_sent_by_ourselves_before_get_number_and_receipt
     assert len(house.ministry.holds(document)) == 1
 
 
-async def test_f5_other_bytes_with_this_number_are_a_collision_that_a_person_settles(house: House):
+async def test_rule_05_f5_other_bytes_with_this_number_are_a_collision_that_a_person_settles(house: House):
     """Binding every 440 to the local document would record a different invoice's number."""
     client, invoice_id, original, _ = await sent_elsewhere(house, same=False)
     await house.work()
@@ -68,7 +70,7 @@ async def test_f5_other_bytes_with_this_number_are_a_collision_that_a_person_set
 
 
 @pytest.mark.parametrize("same", [True, False], ids=["same document", "another document"])
-async def test_f5_440_without_the_original_is_settled_by_the_metadata(house: House, same: bool):
+async def test_rule_05_f5_440_without_the_original_is_settled_by_the_metadata(house: House, same: bool):
     _, invoice_id, original, _ = await sent_elsewhere(house, same=same)
     house.ministry.fault("duplicate_without_original", times=1)
     await house.work()
@@ -79,7 +81,7 @@ async def test_f5_440_without_the_original_is_settled_by_the_metadata(house: Hou
         assert (row["state"], row["reason_code"]) == ("rejected", "440")
 
 
-async def test_rule_5_without_the_right_to_look_it_stays_unknown_and_says_which_right(house: House):
+async def test_rule_05_without_the_right_to_look_it_stays_unknown_and_says_which_right(house: House):
     client, invoice_id, original, _ = await sent_elsewhere(house, "InvoiceWrite")
     await house.work_until(lambda: "InvoiceRead" in house.invoice(invoice_id)["reason"])
     row = house.invoice(invoice_id)
@@ -94,7 +96,7 @@ async def test_rule_5_without_the_right_to_look_it_stays_unknown_and_says_which_
     assert house.ministry.posts(SEND) == posts
 
 
-async def test_f8_440_that_names_its_own_session_is_not_believed(house: House):
+async def test_rule_05_f8_440_that_names_its_own_session_is_not_believed(house: House):
     """Reported in practice: the copy's own session as the session of the original."""
     house.ministry.fault("duplicate_wrong_session", times=1)
     _, invoice_id, original, _ = await sent_elsewhere(house)

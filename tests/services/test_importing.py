@@ -33,7 +33,7 @@ def put(folder: Path, name: str, data: bytes) -> Path:
     return path
 
 
-def test_the_bytes_that_come_in_are_the_bytes_that_are_kept(house: House, client: Client, tmp_path: Path):
+def test_rule_08_the_bytes_that_come_in_are_the_bytes_that_are_kept(house: House, client: Client, tmp_path: Path):
     document = papers.invoice(client.nip).replace(b"><", b">\r\n  <")
     [row] = bring(house, client, put(tmp_path, "a.xml", document))
     assert (row.state, row.errors) == ("waiting", ())
@@ -64,7 +64,7 @@ def test_the_same_file_twice_in_one_import_is_one_row(house: House, client: Clie
 
 
 @pytest.mark.parametrize("kind", ["VAT", "ROZ"])
-def test_rule_2_the_same_number_again_is_blocked_whatever_the_kind(house: House, client: Client, kind: str):
+def test_rule_02_f4_f10_the_same_number_again_is_blocked_whatever_the_kind(house: House, client: Client, kind: str):
     """F4: KSeF would take a VAT and a ROZ of one number."""
     first, second = house.bring(
         client,
@@ -77,13 +77,13 @@ def test_rule_2_the_same_number_again_is_blocked_whatever_the_kind(house: House,
     assert house.invoice(first)["state"] == "waiting"
 
 
-def test_rule_2_numbers_are_compared_as_ksef_keeps_them(house: House, client: Client):
+def test_rule_02_f50_numbers_are_compared_as_ksef_keeps_them(house: House, client: Client):
     """F50: KSeF collapses white space in a number."""
     ids = house.bring(client, papers.invoice(client.nip, "FV 1"), papers.invoice(client.nip, "FV  1", item="Inna"))
     assert house.states(ids) == ["waiting", "blocked"]
 
 
-def test_rule_2_another_clients_numbers_do_not_matter(house: House, client: Client):
+def test_rule_02_another_clients_numbers_do_not_matter(house: House, client: Client):
     other = house.client()
     [one], [two] = (
         house.bring(client, papers.invoice(client.nip, "FV/1")),
@@ -92,7 +92,7 @@ def test_rule_2_another_clients_numbers_do_not_matter(house: House, client: Clie
     assert house.states([one, two]) == ["waiting", "waiting"]
 
 
-def test_rule_1_another_sellers_invoice_never_enters_this_clients_queue(house: House, client: Client):
+def test_rule_01_another_sellers_invoice_never_enters_this_clients_queue(house: House, client: Client):
     other = house.client()
     [invoice_id] = house.bring(client, papers.invoice(other.nip))
     row = house.invoice(invoice_id)
@@ -149,7 +149,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("fault", BAD)
-def test_bad_input_is_kept_and_explained(house: House, client: Client, tmp_path: Path, fault: str):
+def test_rule_08_f47_bad_input_is_kept_and_explained(house: House, client: Client, tmp_path: Path, fault: str):
     data = BAD[fault](papers.invoice(client.nip))
     good = put(tmp_path, "dobra.xml", papers.invoice(client.nip))
     bad, fine = bring(house, client, put(tmp_path, "zla.xml", data), good)

@@ -58,14 +58,14 @@ async def test_an_attachment_goes_in_a_package_even_alone(house: House):
     assert house.ministry.posts(OPEN_BATCH) == 1 and house.ministry.posts(SEND) == 0
 
 
-async def test_f15_a_part_that_a_firewall_took_is_sent_again(house: House):
+async def test_rule_09_f15_a_part_that_a_firewall_took_is_sent_again(house: House):
     client, ids = await many(house, 4)
     house.ministry.fault("upload_html", times=2, match=UPLOADING)
     await house.work()
     all_there_once(house, client, ids)
 
 
-async def test_f15_a_part_that_the_storage_lost_is_sent_again(house: House):
+async def test_rule_09_f15_a_part_that_the_storage_lost_is_sent_again(house: House):
     client, ids = await many(house, 4)
     house.ministry.fault("part_lost", times=1, match=UPLOADING)
     await house.work()
@@ -73,7 +73,7 @@ async def test_f15_a_part_that_the_storage_lost_is_sent_again(house: House):
     assert house.ministry.posts(OPEN_BATCH) == 1
 
 
-async def test_rule_7_f1_a_lost_answer_to_closing_is_no_reason_to_send_again(house: House):
+async def test_rule_07_f1_a_lost_answer_to_closing_is_no_reason_to_send_again(house: House):
     client, ids = await many(house, 4)
     house.ministry.fault("lost_answer", times=2, match=CLOSING_BATCH)
     await house.work()
@@ -81,7 +81,7 @@ async def test_rule_7_f1_a_lost_answer_to_closing_is_no_reason_to_send_again(hou
     assert house.ministry.posts(OPEN_BATCH) == 1
 
 
-async def test_rule_9_a_lost_answer_to_opening_leaves_an_empty_package_behind_and_nothing_twice(house: House):
+async def test_rule_09_a_lost_answer_to_opening_leaves_an_empty_package_behind_and_nothing_twice(house: House):
     client, ids = await many(house, 4)
     house.ministry.fault("lost_answer", times=1, match=OPENING_BATCH)
     await house.work()
@@ -89,7 +89,7 @@ async def test_rule_9_a_lost_answer_to_opening_leaves_an_empty_package_behind_an
     assert house.ministry.posts(OPEN_BATCH) == 2
 
 
-async def test_rule_6_f19_a_package_of_duplicates_alone_is_read_invoice_by_invoice(house: House):
+async def test_rule_06_f19_a_package_of_duplicates_alone_is_read_invoice_by_invoice(house: House):
     by_packages(house)
     client = await house.ready_client()
     documents = [papers.invoice(client.nip) for _ in range(3)]

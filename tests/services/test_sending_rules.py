@@ -48,7 +48,7 @@ def swap(house: House, one: Client, two: Client, table: str, columns: tuple[str,
 
 
 @pytest.mark.parametrize("swapped", SWAPS)
-async def test_rule_1_f22_a_wrong_name_never_goes_out_even_from_an_edited_database(house: House, swapped: str):
+async def test_rule_01_f22_a_wrong_name_never_goes_out_even_from_an_edited_database(house: House, swapped: str):
     one, two = await house.ready_client(), await house.ready_client()
     house.approved(one)
     house.approved(two)
@@ -87,7 +87,7 @@ async def test_rule_1_f22_a_wrong_name_never_goes_out_even_from_an_edited_databa
     assert [len(house.ministry.numbered(client.nip)) for client in (one, two)] == [expected, expected]
 
 
-async def test_rule_8_a_document_that_was_altered_is_not_sent_and_holds_up_no_other(house: House):
+async def test_rule_08_a_document_that_was_altered_is_not_sent_and_holds_up_no_other(house: House):
     client = await house.ready_client()
     altered, good = house.approved(client, papers.invoice(client.nip), papers.invoice(client.nip))
     house.edit(
@@ -102,7 +102,7 @@ async def test_rule_8_a_document_that_was_altered_is_not_sent_and_holds_up_no_ot
 # ---- rule 2: own duplicates
 
 
-async def test_rule_2_f4_a_second_kind_with_the_same_number_is_stopped_also_after_the_first_went_out(house: House):
+async def test_rule_02_f4_a_second_kind_with_the_same_number_is_stopped_also_after_the_first_went_out(house: House):
     client = await house.ready_client()
     house.approved(client, papers.invoice(client.nip, "FV/1"))
     await house.work()
@@ -113,7 +113,7 @@ async def test_rule_2_f4_a_second_kind_with_the_same_number_is_stopped_also_afte
 # ---- rules 3, 4 and 9: a lost answer is unknown, only reading can tell
 
 
-async def test_rule_4_f1_f7_a_lost_answer_is_settled_without_a_second_post(house: House):
+async def test_rule_04_f1_f7_f9_a_lost_answer_is_settled_without_a_second_post(house: House):
     client = await house.ready_client()
     document = papers.invoice(client.nip)
     house.ministry.fault("lost_answer", times=1, match=SENDING)
@@ -128,7 +128,7 @@ async def test_rule_4_f1_f7_a_lost_answer_is_settled_without_a_second_post(house
     assert len(house.ministry.holds(document)) == 1
 
 
-async def test_rule_4_f7_a_lost_request_is_proved_absent_and_sent_again_once(house: House):
+async def test_rule_04_f7_a_lost_request_is_proved_absent_and_sent_again_once(house: House):
     client = await house.ready_client()
     document = papers.invoice(client.nip)
     house.ministry.fault("lost_request", times=1, match=SENDING)
@@ -149,7 +149,7 @@ async def test_rule_4_f7_a_lost_request_is_proved_absent_and_sent_again_once(hou
     [("html_5xx", {"status": 502}), ("html_5xx", {"status": 500}), ("waf_403", {})],
     ids=["502 as a page", "500 as a page", "403 without reasonCode"],
 )
-async def test_rule_4_f26_f39_weather_on_a_send_is_unknown_then_settled(house: House, trouble):
+async def test_rule_04_f26_f39_weather_on_a_send_is_unknown_then_settled(house: House, trouble):
     name, params = trouble
     client = await house.ready_client()
     document = papers.invoice(client.nip)
@@ -162,7 +162,7 @@ async def test_rule_4_f26_f39_weather_on_a_send_is_unknown_then_settled(house: H
     assert house.auth(client)["state"] == "active", "weather is no denial"
 
 
-async def test_rule_4_while_unknown_a_person_cannot_send_it_again(house: House):
+async def test_rule_04_while_unknown_a_person_cannot_send_it_again(house: House):
     client = await house.ready_client()
     house.ministry.fault("lost_answer", times=1, match=SENDING)
     house.ministry.fault("outage", match=ASKING)
@@ -176,7 +176,7 @@ async def test_rule_4_while_unknown_a_person_cannot_send_it_again(house: House):
     assert house.ministry.posts(SEND) == 1
 
 
-async def test_rule_4_f2_what_is_stuck_is_never_sent_again(house: House):
+async def test_rule_04_f2_what_is_stuck_is_never_sent_again(house: House):
     """KSeF was slow for an hour: 100/150 is waited for, without limit."""
     client = await house.ready_client()
     document = papers.invoice(client.nip)
@@ -193,7 +193,7 @@ async def test_rule_4_f2_what_is_stuck_is_never_sent_again(house: House):
     assert house.ministry.posts(SEND) == 1
 
 
-async def test_rule_9_f9_opening_is_not_repeated_inside_a_pass_and_an_empty_session_harms_nothing(house: House):
+async def test_rule_09_f9_opening_is_not_repeated_inside_a_pass_and_an_empty_session_harms_nothing(house: House):
     client = await house.ready_client()
     house.ministry.fault("lost_answer", times=1, match=OPENING)
     [invoice_id] = house.approved(client)
@@ -206,7 +206,7 @@ async def test_rule_9_f9_opening_is_not_repeated_inside_a_pass_and_an_empty_sess
 # ---- rule 7: close until closed
 
 
-async def test_rule_7_f1_f13_closing_is_repeated_until_it_is_closed(house: House):
+async def test_rule_07_f1_f13_closing_is_repeated_until_it_is_closed(house: House):
     client = await house.ready_client()
     house.ministry.fault("lost_answer", times=1, match=CLOSING)
     house.ministry.fault("html_5xx", times=1, match=CLOSING)
@@ -219,7 +219,7 @@ async def test_rule_7_f1_f13_closing_is_repeated_until_it_is_closed(house: House
     assert [kind for kind, _ in ended[:2]] == ["unknown", "unknown"]
 
 
-async def test_rule_7_an_idle_session_is_closed_while_the_worker_stays(house: House):
+async def test_rule_07_an_idle_session_is_closed_while_the_worker_stays(house: House):
     client = await house.ready_client()
     house.edit("INSERT OR REPLACE INTO setting VALUES ('session_idle_seconds', '0')")
     house.approved(client)
@@ -240,7 +240,7 @@ async def test_invoices_of_one_sitting_share_a_session(house: House):
 # ---- rule 9: typed refusals
 
 
-async def test_rule_9_f56_21184_sends_the_rest_in_a_new_session(house: House):
+async def test_rule_09_f56_21184_sends_the_rest_in_a_new_session(house: House):
     client = await house.ready_client()
     house.ministry.fault("session_unavailable", times=1, match=SENDING)
     documents = [papers.invoice(client.nip) for _ in range(2)]
@@ -252,7 +252,7 @@ async def test_rule_9_f56_21184_sends_the_rest_in_a_new_session(house: House):
     assert {s["state"] for s in house.db.rows("SELECT state FROM session")} == {"finished"}
 
 
-async def test_f16_21173_right_after_opening_is_no_reason_to_open_another(house: House):
+async def test_rule_09_f16_21173_right_after_opening_is_no_reason_to_open_another(house: House):
     client = await house.ready_client()
     house.ministry.fault("not_found_after_open", times=1, match={"method": "GET"})
     [invoice_id] = house.approved(client)
@@ -261,7 +261,7 @@ async def test_f16_21173_right_after_opening_is_no_reason_to_open_another(house:
     assert house.ministry.posts(OPEN) == 1
 
 
-async def test_rule_9_21470_a_new_key_is_fetched_once_for_a_session(house: House):
+async def test_rule_09_f44_21470_a_new_key_is_fetched_once_for_a_session(house: House):
     client = await house.ready_client()
     worker = Worker(house.office, until_idle=True)
     await worker.keys.get("SymmetricKeyEncryption")
@@ -344,7 +344,7 @@ async def test_one_clients_trouble_does_not_hold_up_another(house: House):
 # ---- what KSeF refuses
 
 
-async def test_a_refusal_says_what_and_what_to_do(house: House):
+async def test_rule_06_f11_f19_a_refusal_that_comes_later_says_what_and_what_to_do(house: House):
     """KSeF refuses a file that our checks let through: with a sentence, and not to be retried."""
     client = await house.ready_client()
     [invoice_id] = house.approved(client)
@@ -403,7 +403,7 @@ async def test_a_session_whose_key_does_not_open_is_closed_and_another_takes_its
     assert [row["state"] for row in house.db.rows("SELECT state FROM session ORDER BY id")] == ["finished", "finished"]
 
 
-async def test_rule_10_a_limit_of_sending_does_not_eat_the_limit_of_sessions(own_ministry, tmp_path):
+async def test_rule_10_f36_a_limit_of_sending_does_not_eat_the_limit_of_sessions(own_ministry, tmp_path):
     """F36: a session is opened only for an invoice that may go out, and waits for the next one instead of closing."""
     ministry = Ministry(own_ministry(limits="production").url)
     house = House(tmp_path / "office", ministry)

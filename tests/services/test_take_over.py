@@ -49,7 +49,7 @@ def second(house: House) -> Iterator[Office]:
 
 
 @pytest.mark.parametrize("late", ["request", "answer"])
-async def test_f7_a_late_request_meets_a_closed_session_and_a_late_answer_changes_nothing(
+async def test_rule_03_f7_a_late_request_meets_a_closed_session_and_a_late_answer_changes_nothing(
     house: House, second: Office, late: str
 ):
     client = await house.ready_client()

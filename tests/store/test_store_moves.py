@@ -117,14 +117,14 @@ OCCUPYING = {
 
 
 @pytest.mark.parametrize("state", InvoiceState)
-def test_rule_2_which_states_hold_a_number(db: Database, state: InvoiceState):
+def test_rule_02_which_states_hold_a_number(db: Database, state: InvoiceState):
     """F4: the seller's number is taken while an invoice with it may still reach KSeF, or has."""
     new_invoice(db, state, number="FV/1")
     assert (invoices.occupying(db, JODLA, "FV/1") is not None) is OCCUPYING[state]
     assert invoices.occupying(db, SOSNA, "FV/1") is None
 
 
-def test_rule_2_a_number_collision_in_ksef_holds_the_number_too(db: Database):
+def test_rule_02_a_number_collision_in_ksef_holds_the_number_too(db: Database):
     new_invoice(db, InvoiceState.REJECTED, number="FV/2", reason="440")
     assert invoices.occupying(db, JODLA, "FV/2") is not None
 

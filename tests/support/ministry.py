@@ -118,6 +118,17 @@ class Ministry:
         response = self._http.post("/v2/testdata/limits/subject/certificate", json=body, headers=headers)
         assert response.status_code == 200, response.text
 
+    def rate_limits(self, access: str, **limits: tuple[int, int, int]) -> None:
+        """Other limits for the context that is logged in: group = per second, minute, hour; the rest as in production."""
+        headers = {"Authorization": f"Bearer {access}"}
+        now = self._http.get("/v2/rate-limits", headers=headers).json()
+        own = {name for name in now if name.endswith("Close")} | {"anonymous", "global"}
+        groups = {name: now[name] for name in now if name not in own}
+        for name, (second, minute, hour) in limits.items():
+            groups[name] = {"perSecond": second, "perMinute": minute, "perHour": hour}
+        response = self._http.post("/v2/testdata/rate-limits", json={"rateLimits": groups}, headers=headers)
+        assert response.status_code == 200, response.text
+
     def received(self) -> list[dict[str, Any]]:
         """Every document that was ever sent (its hash), in whose context, and what became of it."""
         return self._state()["received"]
