@@ -173,7 +173,7 @@ def slow_login() -> dict[str, object]:
 
 def send_letters(stage: Stage) -> None:
     """A letter went out twelve days ago, and the client has not answered it."""
-    stage.office.clock = lambda: utc_now() - LETTER_AGO
+    stage.set_back(LETTER_AGO)
     for member in stage.of(Part.LETTER):
         authorising.requested(stage.office, stage.operator, stage.ids[member.nip])
     stage.come_back()

@@ -22,6 +22,7 @@ from ksef_tui.services.office import Office, utc_now
 from ksef_tui.services.views import newest_seq
 from ksef_tui.services.worker import Worker
 from ksef_tui.store import authorizations
+from ksef_tui.store.leases import boot_seconds
 
 PATIENCE = 60.0  # seconds in which nothing changes; a step changes something every moment
 LOOK_EVERY = 0.02  # seconds
@@ -64,11 +65,16 @@ class Stage:
 
     def go_back(self) -> None:
         """What follows happened yesterday."""
-        self.office.clock = lambda: utc_now() - A_DAY_AGO
+        self.set_back(A_DAY_AGO)
+
+    def set_back(self, by: timedelta) -> None:
+        """What follows happened so long ago, by every clock."""
+        self.office.clock = lambda: utc_now() - by
+        self.office.since_boot = lambda: boot_seconds() - by.total_seconds()
 
     def come_back(self) -> None:
         """What follows happens now."""
-        self.office.clock = utc_now
+        self.office.clock, self.office.since_boot = utc_now, boot_seconds
 
     @property
     def now(self) -> datetime:

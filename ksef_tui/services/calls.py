@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ksef_tui.domain.times import from_text
 from ksef_tui.ksef.limits import PRODUCTION_LIMITS, RateLimit, calls_left, counter, limit_for, wait_needed
+from ksef_tui.services.clock_jumps import Watch
 from ksef_tui.services.office import Office
 from ksef_tui.store import leases, limits, records
 
@@ -87,9 +88,11 @@ class CallKeeper:
     def __init__(self, office: Office, longest_call: float) -> None:
         self._office = office
         self._longest_call = longest_call
+        self._watch = Watch(office)
 
     async def before(self, call: Call) -> None:
         """Wait for the limits and renew the lease. Raises NotNow or LeaseLost; then nothing has left."""
+        self._watch.jumped()  # before its limits are counted
         mine = doing.get()
         patience = mine.patience if mine is not None else PATIENCE
         while True:

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.text import count_of
-from ksef_tui.domain.times import from_text, warsaw
+from ksef_tui.domain.times import from_text, to_text, warsaw
 from ksef_tui.services.calls import CallKeeper, LeaseLost, NotNow
 from ksef_tui.services.doctor import Asked, Finding, Installation, NotLooked, Severity, office_check
 from ksef_tui.services.office import Office
@@ -74,6 +74,17 @@ def clock(at: Installation, office: Office) -> Iterator[Finding]:
             "clock_off", severity, f"Zegar tego komputera {way} o {abs(ahead):.0f} s względem KSeF.",
             "Włącz synchronizację czasu (timedatectl set-ntp true).",
         )  # fmt: skip
+    jump = office.db.row(
+        "SELECT at, json_extract(detail, '$.seconds') AS seconds FROM audit WHERE act = 'clock.jumped' AND at > ? "
+        "ORDER BY id DESC LIMIT 1",
+        (to_text(at.now - timedelta(days=1)),),
+    )
+    if jump is not None:
+        yield Finding(
+            "clock_jumped", Severity.WARNING,
+            f"Zegar przestawiono o {jump['seconds']:+d} s ({warsaw(from_text(jump['at'])):%d.%m %H:%M}); terminy przeliczono.",
+            "Włącz synchronizację czasu (timedatectl set-ntp true).",
+        )  # fmt: skip
     newest = office.db.value(
         "SELECT max(at) FROM (SELECT max(at) AS at FROM audit UNION ALL SELECT max(at) FROM journal)"
     )
@@ -83,7 +94,7 @@ def clock(at: Installation, office: Office) -> Iterator[Finding]:
             f"W bazie są zapisy z przyszłości (do {warsaw(from_text(newest)):%d.%m.%Y %H:%M}): zegar cofnięto.",
             "Sprawdź datę i czas komputera.",
         )  # fmt: skip
-    elif ahead is None:
+    elif ahead is None and jump is None:
         raise NotLooked
 
 

@@ -19,6 +19,7 @@ from ksef_tui.store import leases, settings
 LONG_UNKNOWN = timedelta(minutes=30)
 OLD_BACKUP = timedelta(days=7)
 LATELY = timedelta(days=1)
+WRITE_WITHIN = 5.0  # seconds; a write of this program takes a fraction of one
 
 
 _KEY_BACK = "Odtwórz klucz z kopii (keys/office.key) albo wczytaj go: ksef-tui vault import."
@@ -37,6 +38,11 @@ def durability(_: Installation, office: Office) -> Iterator[Finding]:
         yield Finding(
             "not_durable", Severity.ERROR, f"Baza nie zapisuje trwale ({found}).", "Zainstaluj program ponownie."
         )
+    if not office.db.can_write(WRITE_WITHIN):
+        yield Finding(
+            "database_locked", Severity.ERROR, f"Do bazy nie da się nic zapisać od {WRITE_WITHIN:.0f} s.",
+            "Proces, który zaczął zapis, stoi albo baza jest tylko do odczytu: zakończ go (poniżej) i sprawdź prawa.",
+        )  # fmt: skip
 
 
 @office_check("klucz biura")

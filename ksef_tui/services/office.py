@@ -16,6 +16,7 @@ from ksef_tui.domain.roles import Operator, Role
 from ksef_tui.domain.secret import Secret
 from ksef_tui.store import offices, settings
 from ksef_tui.store.database import Database, open_database
+from ksef_tui.store.leases import boot_seconds
 from ksef_tui.store.records import audit
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Office:
     name: str
     keys: KeyStore = field(repr=False)
     clock: Clock = utc_now
+    since_boot: Callable[[], float] = boot_seconds  # seconds of a clock that never jumps (`clock_jumps`)
     transport: httpx.AsyncBaseTransport | None = None
     exercise: bool = False  # the demo says on screen that it is one
     _sealer: OfficeSealer | None = field(default=None, repr=False)

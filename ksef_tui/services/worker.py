@@ -16,7 +16,6 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ksef_tui.domain.authorizations import CAN_SEND
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.times import from_text, to_text
 from ksef_tui.ksef.errors import Unauthorized
@@ -38,9 +37,11 @@ from ksef_tui.services import (
     tracking,
 )
 from ksef_tui.services.calls import LEASE_SECONDS, CallKeeper, Doing, LeaseLost, NotNow, doing
+from ksef_tui.services.clock_jumps import Watch
+from ksef_tui.services.idleness import anything_moves
 from ksef_tui.services.office import Office
 from ksef_tui.services.turn import NoAccess, Polls, Turn, to_serve
-from ksef_tui.store import authorizations, invoices, leases, pauses, settings, switches
+from ksef_tui.store import authorizations, leases, pauses, settings
 from ksef_tui.store.records import audit
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ class Worker:
         self._tell = tell
         self._told: set[str] = set()
         self._seq = -1
+        self._watch = Watch(office)
         self._looked_at = 0.0
 
     def stop(self) -> None:
@@ -127,6 +129,7 @@ class Worker:
                 if seen != version:
                     version = seen
                     self._wake_changed()
+                self._mind_the_clock()
                 self._advance_bulk()
                 self._start_due()
                 self.rounds += 1
@@ -187,6 +190,16 @@ class Worker:
         for row in authorizations.with_intent(self.office.db):  # a person waits for it: now, whatever failed before
             self.clients.setdefault(row["client_id"], Client()).not_before = 0.0
         self._seq = newest_seq(self.office)
+
+    def _mind_the_clock(self) -> None:
+        """When it was set, every client is looked at anew: what was to be asked when is counted from now."""
+        try:
+            if self._watch.jumped():
+                for client in self.clients.values():
+                    client.polls.session_at.clear()
+                    client.next_at = 0.0
+        except Problem as problem:
+            self._cannot_write(problem)
 
     def _advance_bulk(self) -> None:
         """Runs over many clients go on: the next few are asked, and stand in line behind who waits already."""
@@ -435,50 +448,6 @@ def _come_back_for_recall(turn: Turn) -> None:
     )
     if soonest is not None:
         turn.come_back((from_text(soonest) - turn.now).total_seconds())
-
-
-def anything_moves(office: Office) -> bool:
-    """Whether something is under way or can still move: the opposite of idle (contract, `worker`)."""
-    now = office.clock()
-    if office.db.value("SELECT 1 FROM authorization WHERE intent <> '' LIMIT 1") or standing_identities.waits(office):
-        return True
-    if bulk.is_open(office):
-        return True
-    if lineage.moves(office):
-        return True
-    if staff_orders.move_on(office):
-        return True
-    if any(switch_over.can_move(office, client_id, now) for client_id in switches.client_ids(office.db)):
-        return True
-    if office.db.value("SELECT 1 FROM client_session WHERE end_at IS NOT NULL LIMIT 1"):
-        return True
-    from ksef_tui.services.client_views import state_of
-
-    stopped = pauses.of_all(office.db) is not None
-    for row in office.db.rows(_MOVING):
-        state = state_of(office, row["state"], row["valid_until"], row["method"], now)
-        works = state in CAN_SEND or state == "read_only"
-        if works and (row["on_wire"] or row["receipts"] or row["sessions"]):
-            return True
-        if state in CAN_SEND and row["approved"] and not row["paused"] and not stopped:
-            return True
-    return False
-
-
-_MOVING = f"""
-SELECT a.client_id, a.state, a.valid_until, a.method,
-  EXISTS (SELECT 1 FROM pause p WHERE p.client_id = a.client_id AND p.ended_at IS NULL) AS paused,
-  CASE WHEN i.operator_id IS NULL
-    THEN EXISTS (SELECT 1 FROM invoice v WHERE v.client_id = a.client_id AND v.state = 'approved' AND v.approved_by IS NOT NULL)
-    ELSE (SELECT count(*) FROM invoice v JOIN operator o ON o.id = i.operator_id AND o.disabled_at IS NULL
-          WHERE v.client_id = a.client_id AND v.state = 'approved' AND v.approved_by = o.id AND {invoices.RECORDED} = o.id)
-  END AS approved,
-  (SELECT sum(n) FROM invoice_count n WHERE n.client_id = a.client_id
-     AND n.state IN ('sending', 'unknown', 'processing')) AS on_wire,
-  EXISTS (SELECT 1 FROM invoice v WHERE v.client_id = a.client_id AND v.state = 'accepted' AND v.upo IN ('none', 'late')) AS receipts,
-  EXISTS (SELECT 1 FROM session s WHERE s.client_id = a.client_id AND s.state NOT IN ('finished', 'lost')) AS sessions
-FROM authorization a JOIN client c ON c.id = a.client_id LEFT JOIN identity i ON i.id = a.identity_id
-"""  # noqa: S608 our own text
 
 
 def _where(error: Exception) -> str:

@@ -11,7 +11,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +109,16 @@ class Database:
         """The first column of the first row, or None."""
         found = self.row(sql, args)
         return None if found is None else found[0]
+
+    def can_write(self, seconds: float) -> bool:
+        """Whether a write could begin within `seconds`; nothing is written."""
+        with closing(connect(self.path)) as other:
+            other.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
+            try:
+                other.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return False
+            return True
 
     def data_version(self) -> int:
         """A number that changes when another connection has committed (4 µs)."""

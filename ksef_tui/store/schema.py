@@ -305,4 +305,5 @@ STEPS: list[tuple[str, list[str]]] = [
     ("urgency", queue.URGENCY),
     ("finding", queue.FINDING),
     ("today", queue.TODAY),
+    ("clock", queue.CLOCK),
 ]

@@ -42,3 +42,10 @@ TODAY = [
     ) WHERE state IN ('waiting', 'approved', 'held', 'blocked', 'invalid', 'rejected', 'sending', 'unknown')""",
     "CREATE INDEX invoice_late ON invoice (client_id) WHERE state = 'accepted' AND upo = 'late'",
 ]
+
+# How far the wall clock is from the clock that never jumps (`store.clocks`).
+CLOCK = [
+    """CREATE TABLE clock (
+        id INTEGER PRIMARY KEY CHECK (id = 1), boot_id TEXT NOT NULL, distance REAL NOT NULL
+    ) STRICT""",
+]

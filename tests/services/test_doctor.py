@@ -270,6 +270,36 @@ async def test_a_worker_that_stands_still_is_named(house: House):
         sleeper.communicate()
 
 
+WRITER = """
+import sys
+from pathlib import Path
+from ksef_tui.store.database import Database
+from ksef_tui.store import leases
+db = Database(Path(sys.argv[1]))
+leases.take(db, "worker:x", 600)
+with db.write():
+    print("writing", flush=True)
+    sys.stdin.readline()
+"""
+
+
+async def test_who_stands_still_in_the_middle_of_a_write_holds_up_all_and_is_named(house: House):
+    writer = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(house.folder / "office.db")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        assert writer.stdout is not None and writer.stdout.readline()
+        writer.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, writer.pid, os.WSTOPPED | os.WNOWAIT)
+        found = examined(house)
+        assert seen(found, "database_locked").severity is E
+        assert str(writer.pid) in seen(found, "stopped_process").text
+    finally:
+        writer.kill()
+        writer.communicate()
+    assert all(f.code != "database_locked" for f in examined(house))
+
+
 async def test_a_mistake_of_the_program_is_told_for_a_day(house: House):
     from ksef_tui.store.records import audit
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import httpx
 import pytest
@@ -18,7 +18,7 @@ from ksef_tui.compose import open_office
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.secret import Secret
 from ksef_tui.ksef.codes import grant_code
-from ksef_tui.services import authorising, client_views, contract, external, onboarding, own_work, worker
+from ksef_tui.services import authorising, client_views, contract, external, idleness, onboarding, own_work, worker
 from ksef_tui.services.office import operator_named
 
 GRANT = "POST /v2/permissions/entities/grants"
@@ -507,7 +507,7 @@ async def test_a_client_whose_login_is_over_before_the_grant_signs_again(visit: 
             onboarding.resume(visit.house.office, visit.house.admin, visit.client.id)
         assert caught.value.code == "sign_again"
         await visit.house.work_until(lambda: not visit.sessions)  # tokens that serve for nothing are destroyed
-        visit.house.office.clock = lambda: datetime.now(UTC)
+        visit.house.now_again()
     else:
         visit.house.edit("UPDATE client_session SET access_until = ?", "2026-01-01T00:00:00.000Z")
         visit.house.ministry.fault("auth_revoked", times=1)
@@ -533,7 +533,7 @@ async def test_what_cannot_be_ended_at_once_is_ended_later(visit: Visit):
     visit.house.ministry.fault("outage", match=ENDING)
     await visit.whole()
     assert (visit.row["state"], visit.sessions, visit.is_logged_out()) == ("active", 1, False)
-    assert worker.anything_moves(visit.house.office)
+    assert idleness.anything_moves(visit.house.office)
     visit.house.ministry.calm()
     visit.house.later(minutes=1)
     await visit.house.work()

@@ -443,12 +443,13 @@ HARMLESS_MODULES = {
     "contract", "exporting", "guards", "identity_rules", "importing",
     "incoming_files", "invoice_views", "letters", "office", "onboarding_views", "outcomes", "sealing", "staff_views",
     "vaulting", "views", "wire", "worker_process", "calls", "turn", "clients",
+    "doctor", "doctor_disk", "doctor_machine", "doctor_ksef", "doctor_work", "clock_jumps", "supervised",
 }  # fmt: skip
 HARMLESS = {
     "approving": {"summary", "waiting_ids", "withdraw"},
     # an external signature and a token are no certificate of hers; the rest reads or puts back
     "authorising": {"requested", "restored", "start_external", "start_with_token", "submit"},
-    "batches": {"clear", "folder_of", "give_up", "part_of"},
+    "batches": {"clear", "drop_left_over", "folder_of", "give_up", "left_over", "part_of"},
     "outgoing": {"checked"},
     "bulk": {"asked_ids", "everybody", "is_open", "members", "newest", "open_progress", "progress", "share", "stop"},
     "certifying": {"context_of", "finish", "finish_revocation", "name_for", "order_by_id", "orders"},  # finish: waits for an order
@@ -484,7 +485,7 @@ HARMLESS = {
     "verdicts": {
         "end_login", "end_replaced", "is_weather", "judgement", "opened", "put_back", "read_rights", "seal", "write_verdict",
     },
-    "worker": {"anything_moves"},
+    "idleness": {"anything_moves"},
 }  # fmt: skip
 
 

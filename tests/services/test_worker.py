@@ -18,7 +18,8 @@ from support.strangers import Stranger
 from ksef_tui.compose import open_office
 from ksef_tui.domain.problems import Problem
 from ksef_tui.services import approving, authorising, clients, invoice_views, pausing, standing
-from ksef_tui.services.worker import Worker, anything_moves
+from ksef_tui.services.idleness import anything_moves
+from ksef_tui.services.worker import Worker
 from ksef_tui.store import leases
 
 

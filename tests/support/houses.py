@@ -17,7 +17,7 @@ from ksef_tui.domain.secret import Secret
 from ksef_tui.services import approving, authorising, clients, configuring, identities, importing, office
 from ksef_tui.services.own_work import carry_out
 from ksef_tui.services.worker import Worker
-from ksef_tui.store import offices
+from ksef_tui.store import leases, offices
 from support import papers
 from support.companies import Paper, new_nip, seal
 from support.ministry import PATIENCE, Ministry
@@ -43,7 +43,7 @@ class House:
         self.office = open_office(folder)
         self.admin = office.operator_named(self.office, LOGIN)
         configuring.change(self.office, self.admin, "recall_seconds", str(recall_seconds))
-        self._shift = timedelta(0)
+        self._shift = self._set = timedelta(0)
 
     def close(self) -> None:
         self.office.close()
@@ -57,10 +57,16 @@ class House:
         self._shift = timedelta(0)
         self.later()
 
+    def set_clock(self, **delta: float) -> None:
+        """Somebody sets the clock of the machine; no time passes."""
+        self._set += timedelta(**delta)
+        self.later()
+
     def later(self, **delta: float) -> None:
         """Let time pass for the office (not for KSeF)."""
         self._shift += timedelta(**delta)
-        self.office.clock = lambda: datetime.now(UTC) + self._shift
+        self.office.clock = lambda: datetime.now(UTC) + self._shift + self._set
+        self.office.since_boot = lambda: leases.boot_seconds() + self._shift.total_seconds()
 
     # people and companies
 

@@ -63,6 +63,7 @@ def new_office(folder: Path, environment: str = "sandbox", **settings: Any) -> t
         name="Biuro Rachunkowe Saldo",
         keys=KeyStore(lambda: "file", folder, "0123456789abcdef"),  # the screens of these tests never open a secret
         clock=lambda: NOW,
+        since_boot=lambda: 0.0,
         **settings,
     )
     return office, Operator(anna, "anna", "Anna Kos", Role.ADMIN)

@@ -17,6 +17,7 @@ async def somebody_sends(house: House) -> AsyncIterator[None]:
     """A worker, which the screen knows only from the database."""
     office = open_office(house.folder)
     office.clock = lambda: house.office.clock()
+    office.since_boot = lambda: house.office.since_boot()
     worker = Worker(office)
     run = asyncio.create_task(worker.run())
     try:
