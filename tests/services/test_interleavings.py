@@ -38,9 +38,10 @@ WORKERS = st.sampled_from(["A", "B"])
 CLIENTS = st.integers(0, 1)
 PICK = st.integers(0, 7)
 CALLS = st.integers(0, 14)
+MOMENTS = st.sampled_from([0.0, 0.4, 1.1, 6.0, 25.0])
 FATES = st.sampled_from(
     [
-        "answer",
+        "nothing",
         "lost",
         "html",
         "broken",
@@ -93,9 +94,12 @@ class Sending(RuleBasedStateMachine):
 
     # people
 
-    @initialize(batch_from=st.sampled_from(["3", "5", "1000"]))
-    def decide_the_way(self, batch_from: str) -> None:
+    @initialize(batch_from=st.sampled_from(["3", "5", "1000"]), counts=st.tuples(st.integers(0, 6), st.integers(0, 6)))
+    def begin(self, batch_from: str, counts: tuple[int, int]) -> None:
+        """The way that invoices go, and what is approved already."""
         configuring.change(self.world.people, self.world.admin, "batch_from", batch_from)
+        for client, count in enumerate(counts):
+            self.bring_and_approve(client, count)
 
     @rule(client=CLIENTS, number=st.integers(1, 3), net=st.integers(1, 2))
     def bring(self, client: int, number: int, net: int) -> None:
@@ -141,31 +145,22 @@ class Sending(RuleBasedStateMachine):
 
     # workers
 
-    @rule(name=WORKERS, client=CLIENTS, calls=CALLS)
-    def serve(self, name: str, client: int, calls: int) -> None:
-        """A pass begins, and some of its calls are answered."""
+    @rule(pause=MOMENTS, name=WORKERS, client=CLIENTS, calls=CALLS, which=PICK, fate=FATES)
+    def work(self, pause: float, name: str, client: int, calls: int, which: int, fate: str) -> None:
+        """After a while a pass goes on, or begins; some of its calls are answered, and something happens to the next."""
         world = self.world
+        self.wait(pause)
         worker = world.worker(name)
-        worker.serve(list(world.nips)[client])
-        world.go_on()
-        world.answer(worker, calls)
-
-    @rule(name=WORKERS, client=CLIENTS)
-    def serve_wholly(self, name: str, client: int) -> None:
-        self.serve(name, client, 100)
-
-    @rule(name=WORKERS, calls=CALLS)
-    def go_on(self, name: str, calls: int) -> None:
-        self.world.answer(self.world.worker(name), calls)
-
-    @rule(name=WORKERS, calls=CALLS, client=CLIENTS, which=PICK, fate=FATES)
-    def strike(self, name: str, calls: int, client: int, which: int, fate: str) -> None:
-        """Some calls are answered, and something happens to the next."""
-        worker = self.world.worker(name)
         if not worker.line.waiting:
-            self.serve(name, client, calls)
-        if worker.alive and worker.line.waiting:
-            self.world.decide(worker, worker.line.waiting[which % len(worker.line.waiting)], fate)
+            worker.serve(list(world.nips)[client])
+            world.go_on()
+        world.answer(worker, calls)
+        if worker.alive and worker.line.waiting and fate != "nothing":
+            world.decide(worker, worker.line.waiting[which % len(worker.line.waiting)], fate)
+
+    @rule(pause=MOMENTS, name=WORKERS, client=CLIENTS)
+    def work_without_trouble(self, pause: float, name: str, client: int) -> None:
+        self.work(pause, name, client, 100, 0, "nothing")
 
     @rule(name=WORKERS, commits=st.integers(1, 25))
     def die_after_commits(self, name: str, commits: int) -> None:
