@@ -86,10 +86,8 @@ async def _fetch(turn: Turn, access: Access, row: sqlite3.Row) -> None:
         download = await _download(turn, access, row)
         check_upo(download.body, download.meta_hash, row["ksef_number"], hash_b64(row["sha256"]))
     except Refused as refused:
-        if (
-            turn.polls.upo_urls.pop(row["id"], None) is not None
-        ):  # an address lives for days: what it refuses says no more
-            _later(turn, row)
+        if turn.polls.upo_urls.pop(row["id"], None) is not None:
+            _later(turn, row)  # an address lives for some days: that it is refused says nothing of the receipt
         elif refused.reason_code in NOT_OURS and row["original_session"]:
             _note(
                 turn,
