@@ -29,6 +29,7 @@ from ksef_tui.store.records import audit
 S = InvoiceState
 MARGIN = timedelta(hours=13)  # a session lives 12 hours: one opened before the backup may have taken invoices after it
 ACCEPTED = 200
+UNDER_WAY_PAUSE = 5.0  # seconds until it is looked at whether what was on its way is decided; no call is made for that
 SHORTEST_PAUSE, LONGEST_PAUSE = 3.0, 180.0  # seconds between two looks at a package that KSeF still judges
 FOUND_IN_KSEF = "po odtworzeniu kopii znaleziona w KSeF – sprawdzam, co z nią"
 _BEFORE_SENDING = (S.WAITING, S.APPROVED, S.HELD, S.BLOCKED)
@@ -40,11 +41,14 @@ _LAID_ASIDE = (S.INVALID, S.REJECTED, S.WITHDRAWN, S.REPLACED)
 async def reconcile(turn: Turn) -> None:
     """Find what this client's sessions hold since the backup, before anything of the client goes out.
 
+    What the backup says to be on its way is decided first: freed, it may be in a session that the backup does not know.
     Raises NoAccess, NotNow, KsefError: then it is tried again, and nothing is sent meanwhile.
     """
     since = offices.reconcile_since(turn.office.db, turn.client_id)
     if since is None:
         return
+    if invoices.may_come_free(turn.office.db, turn.client_id):
+        raise NotNow(UNDER_WAY_PAUSE)
     access = await login.access_for(turn)
     found = 0
     for kind in ("interactive", "batch"):

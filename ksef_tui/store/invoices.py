@@ -171,6 +171,18 @@ def interrupted(db: Database, client_id: int) -> list[int]:
     return [row[0] for row in rows]
 
 
+def may_come_free(db: Database, client_id: int) -> bool:
+    """Whether something of a client is on its way that its session alone decides: 440 and sessions of other subjects are
+    settled by what KSeF holds, whatever session it came in."""
+    return bool(
+        db.value(
+            "SELECT 1 FROM invoice WHERE client_id = ? AND state IN ('sending', 'unknown', 'processing') "
+            "AND reason_code NOT IN ('440', 'insufficient-resource-access') LIMIT 1",
+            (client_id,),
+        )
+    )
+
+
 def due_to_send(
     db: Database, client_id: int, now: datetime, limit: int, approved_by: int | None = None
 ) -> list[sqlite3.Row]:

@@ -11,7 +11,7 @@ import pytest
 from support.queue_world import Template, World, document
 from support.simulated import Machine, Process
 
-from ksef_tui.services import approving, importing
+from ksef_tui.services import approving, configuring, importing
 
 
 @pytest.fixture
@@ -60,3 +60,23 @@ def test_a_receipt_whose_address_has_run_out_is_asked_for_anew(world: World) -> 
     world.machine.sleep(4 * 24 * 3600)
     world.to_the_end()
     assert world.people.db.value("SELECT upo FROM invoice WHERE id = ?", (one,)) == "saved"
+
+
+def test_f6_what_the_backup_saw_on_its_way_is_looked_for_in_later_sessions_too(world: World) -> None:
+    """Its package was given up after the backup was made, and it went out in another one, which the backup does not know."""
+    client_id = next(iter(world.nips))
+    configuring.change(world.people, world.admin, "batch_from", "3")
+    ids, worker = approved(world, client_id, 3), world.worker("A")
+    until(world, worker, client_id, "/storage/batch/")
+    world.back_up()
+    world.kill(worker)
+    world.machine.sleep(24 * 3600)  # KSeF has given up the package
+    worker = world.worker("A")
+    until(world, worker, client_id, "/storage/upo/")
+    assert world.far.state.value("SELECT count(*) FROM invoice") == 3
+    world.restore()
+    world.to_the_end()
+    assert world.far.state.value("SELECT count(*) FROM invoice") == 3
+    marks = ",".join("?" * 3)
+    states = world.people.db.rows(f"SELECT state, upo FROM invoice WHERE id IN ({marks})", ids)
+    assert {tuple(row) for row in states} == {("accepted", "saved")}

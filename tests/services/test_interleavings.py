@@ -29,7 +29,7 @@ from support.simulated import ROTATIONS, Machine
 
 from ksef_tui.ksef.crypto import sha256_b64
 from ksef_tui.sandbox.faults import Fault
-from ksef_tui.services import approving, backups, configuring, importing
+from ksef_tui.services import approving, configuring, importing
 
 EXAMPLES = int(os.environ.get("KSEF_TUI_EXAMPLES", "60"))
 STEPS = 30
@@ -223,10 +223,7 @@ class Sending(RuleBasedStateMachine):
 
     @rule()
     def back_up(self) -> None:
-        world = self.world
-        world.backup = world.template.folder / "kopia.db"
-        world.backup.unlink(missing_ok=True)
-        backups.backup(world.people, world.admin, world.backup)
+        self.world.back_up()
 
     @precondition(lambda self: self.world.backup is not None)
     @rule()

@@ -231,6 +231,12 @@ class World:
             )  # fmt: skip
         self.go_on()
 
+    def back_up(self) -> None:
+        """While everybody works."""
+        self.backup = self.template.folder / "kopia.db"
+        self.backup.unlink(missing_ok=True)
+        backups.backup(self.people, self.admin, self.backup)
+
     def restore(self) -> None:
         """Every worker is stopped, and the office goes back to the last backup; that takes longer than any request."""
         assert self.backup is not None
