@@ -44,6 +44,14 @@ class Action:
 P, L, C, I = Scope.PROGRAM, Scope.LIST, Scope.CLIENT, Scope.INVOICES  # noqa: E741
 
 ACTIONS: tuple[Action, ...] = (
+    Action(
+        "pane.today",
+        "0",
+        "0",
+        "Dziś",
+        "Co wymaga człowieka, od najpilniejszego; czynności działają na wierszu, a załatwione znika samo.",
+        P,
+    ),
     Action("pane.clients", "1", "1", "Klienci", "Lista klientów: od tych, którzy potrzebują człowieka.", P),
     Action("pane.queue", "2", "2", "Kolejka", "Wszystkie faktury wychodzące, najnowsze na górze.", P),
     Action("pane.authorization", "3", "3", "Autoryzacja", "Dostęp do KSeF wybranego klienta: kroki i co dalej.", P),
@@ -53,7 +61,7 @@ ACTIONS: tuple[Action, ...] = (
         "enter",
         "Enter",
         "Szczegóły",
-        "Na kliencie: jego faktury. Na fakturze: treść, przebieg i XML.",
+        "Na kliencie: jego faktury. Na fakturze: treść, przebieg i XML. W „Dziś”: te faktury albo autoryzacja.",
         L,
         applies=why.open_row,
     ),
@@ -321,7 +329,7 @@ ACTIONS: tuple[Action, ...] = (
         "Zaznacz",
         "Zaznacza fakturę albo klienta; czynności działają na zaznaczone.",
         L,
-        applies=why.needs_clients_or_queue,
+        applies=why.needs_list,
     ),
     Action(
         "mark.range",
@@ -330,7 +338,7 @@ ACTIONS: tuple[Action, ...] = (
         "Zaznacz zakres",
         "Zaznacza od tego miejsca; drugie v kończy zakres.",
         L,
-        applies=why.needs_clients_or_queue,
+        applies=why.needs_list,
     ),
     Action(
         "mark.all",
@@ -339,7 +347,7 @@ ACTIONS: tuple[Action, ...] = (
         "Zaznacz wszystkie",
         "Zaznacza wszystkie pokazane faktury albo klientów.",
         L,
-        applies=why.needs_clients_or_queue,
+        applies=why.needs_list,
     ),
     Action(
         "search", "ctrl+f", "Ctrl+F", "Szukaj", "Szuka wszędzie: klient, NIP, numer faktury, nabywca, numer KSeF.", P
@@ -362,6 +370,24 @@ BY_ID: dict[str, Action] = {action.id: action for action in ACTIONS}
 
 # What the footer offers, most useful first; at 80 columns the first six that fit are shown.
 FOOTERS: dict[Pane, tuple[str, ...]] = {
+    Pane.TODAY: (
+        "invoice.approve",
+        "auth.start",
+        "invoice.release",
+        "open",
+        "list.mine",
+        "help",
+        "exercise.troubles",
+        "invoice.recall",
+        "invoice.retry",
+        "auth.check",
+        "client.letter",
+        "mark.one",
+        "invoice.withdraw",
+        "invoice.urge",
+        "sending.pause",
+        "palette",
+    ),
     Pane.CLIENTS: (
         "auth.start",
         "invoice.import",
@@ -382,6 +408,7 @@ FOOTERS: dict[Pane, tuple[str, ...]] = {
         "bulk.show",
         "staff",
         "sending.pause",
+        "pane.today",
     ),
     Pane.QUEUE: (
         "invoice.approve",
@@ -399,6 +426,7 @@ FOOTERS: dict[Pane, tuple[str, ...]] = {
         "palette",
         "invoice.urge",
         "sending.pause",
+        "pane.today",
     ),
     Pane.AUTHORIZATION: (
         "auth.start",

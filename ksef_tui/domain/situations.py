@@ -29,11 +29,15 @@ class Scope(StrEnum):
 
 
 class Pane(StrEnum):
-    """The three panes, in the order of their digits."""
+    """The panes, in the order of their digits."""
 
+    TODAY = "today"
     CLIENTS = "clients"
     QUEUE = "queue"
     AUTHORIZATION = "authorization"
+
+
+INVOICE_PANES = frozenset({Pane.QUEUE, Pane.TODAY})  # where actions on invoices work on those of the row
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ class Situation:
     client: ClientFacts | None = None
     states: Mapping[InvoiceState, int] = field(default_factory=dict)
     marked: int = 0  # rows of the pane's list
+    rows: int = 0  # of what needs a person, where that is the list
     runs: bool = False  # something is being done for many clients
     ran: bool = False  # or was
     exercise: bool = False
@@ -78,7 +83,15 @@ def needs_queue(situation: Situation) -> str | None:
 
 
 def needs_clients_or_queue(situation: Situation) -> str | None:
-    return None if situation.pane is not Pane.AUTHORIZATION else "To działa na listach: naciśnij 1 albo 2."
+    return (
+        None
+        if situation.pane in (Pane.CLIENTS, Pane.QUEUE)
+        else "To działa na listach klientów i faktur: naciśnij 1 albo 2."
+    )
+
+
+def needs_list(situation: Situation) -> str | None:
+    return None if situation.pane is not Pane.AUTHORIZATION else "To działa na listach: naciśnij 0, 1 albo 2."
 
 
 def open_row(situation: Situation) -> str | None:
@@ -86,7 +99,9 @@ def open_row(situation: Situation) -> str | None:
         return "Lista klientów jest pusta."
     if situation.pane is Pane.QUEUE and not situation.states:
         return "Kolejka jest pusta."
-    return needs_clients_or_queue(situation)
+    if situation.pane is Pane.TODAY and not situation.rows:
+        return "Nic już nie wymaga człowieka."
+    return needs_list(situation)
 
 
 def on_invoices(move: str, nothing: str) -> WhyDisabled:
@@ -94,17 +109,17 @@ def on_invoices(move: str, nothing: str) -> WhyDisabled:
     allowed = frozenset(INVOICE_MOVES[move])
 
     def why(situation: Situation) -> str | None:
-        if situation.pane is not Pane.QUEUE:
+        if situation.pane not in INVOICE_PANES:
             return "Wybierz faktury w kolejce: naciśnij 2."
         if not situation.states:
-            return "Kolejka jest pusta."
+            return "Kolejka jest pusta." if situation.pane is Pane.QUEUE else "Ten wiersz nie jest o fakturach."
         return None if any(situation.states.get(state) for state in allowed) else nothing
 
     return why
 
 
 def approve(situation: Situation) -> str | None:
-    if situation.pane is Pane.QUEUE:
+    if situation.pane in INVOICE_PANES:
         return on_invoices("approve", "Zatwierdza się tylko faktury, które czekają na zatwierdzenie.")(situation)
     if situation.client is None:
         return needs_client(situation)
@@ -112,7 +127,7 @@ def approve(situation: Situation) -> str | None:
 
 
 def recall(situation: Situation) -> str | None:
-    if situation.pane is Pane.QUEUE:
+    if situation.pane in INVOICE_PANES:
         return on_invoices("recall", "Cofnąć można tylko fakturę zatwierdzoną, zanim zacznie się wysyłać.")(situation)
     if situation.client is None:
         return needs_client(situation)

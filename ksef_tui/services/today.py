@@ -41,7 +41,7 @@ FROM (
     GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
     UNION ALL
     SELECT client_id, state, '', currency, '', '', NULL, NULL, count(*), sum(CAST(round(gross * 100) AS INTEGER)),
-           min(accepted_at), NULL, 0, NULL, json_group_array(id)
+           min(ifnull(accepted_at, changed_at)), NULL, 0, NULL, json_group_array(id)
     FROM invoice INDEXED BY invoice_late WHERE state = 'accepted' AND upo = 'late' GROUP BY client_id, currency
 ) g
 JOIN client c ON c.id = g.client_id JOIN authorization a ON a.client_id = c.id
@@ -131,7 +131,7 @@ def _of_invoices(office: Office, rows: list[sqlite3.Row], covered: set[int], now
                 auth[client_id] = _as_of(row["auth"], row, warn_days, now)
             if client_id in covered or _without_access(auth[client_id]):
                 continue  # the row of the authorisation, or of the identity, speaks for them
-            everybodys = common if state is InvoiceState.APPROVED else ""
+            everybodys = common if state is InvoiceState.APPROVED or common == _NOBODY else ""
             why = reader.why(row) if not everybodys else None
         due = rules.is_due(row["issue_date"], state, now)
         stands = bool(everybodys) or (why is not None and (why.obstacle or why.code == "nobody_sends"))
@@ -144,7 +144,10 @@ def _of_invoices(office: Office, rows: list[sqlite3.Row], covered: set[int], now
         elif everybodys:
             bag.why = "nobody_sends" if everybodys == _NOBODY else "paused"
         bag.add(row, everybodys or (why.text if why is not None and stands else row["reason"]), row["reason_code"])
-    return [_invoice_item(kind, due, bag, now) for (kind, _, due), bag in bags.items()]
+    return [
+        _invoice_item(f"{kind}:{one or 'all'}{':due' if due else ''}", kind, due, bag, now)
+        for (kind, one, due), bag in bags.items()
+    ]
 
 
 _NOBODY = "nikt nie wysyła – uruchom program albo ksef-tui worker"
@@ -171,12 +174,21 @@ def _without_access(auth: AuthState) -> bool:
     return auth not in CAN_SEND and auth is not AuthState.RUNNING
 
 
-def _invoice_item(kind: Kind, due: bool, bag: _Bag, now: datetime) -> Item:
+def _invoice_item(key: str, kind: Kind, due: bool, bag: _Bag, now: datetime) -> Item:
     since = from_text(bag.since)
-    return _item(
-        kind,
-        bag,
+    clients = tuple(sorted(bag.clients))
+    nip, name = next(iter(bag.clients.values())) if len(clients) == 1 else ("", _clients(len(clients)))
+    return Item(
+        key=key,
+        kind=kind,
         due=due,
+        clients=clients,
+        name=name,
+        nip=nip,
+        count=bag.count,
+        money=Money.of(bag.cents),
+        invoices=tuple(sorted(bag.ids)),
+        states=dict(bag.states),
         why=_why(kind, due, bag, since, now),
         actions=rules.actions_of(kind, why=bag.why, codes=bag.codes),
         reason_code=bag.why or next(iter(bag.codes), ""),
@@ -187,7 +199,7 @@ def _invoice_item(kind: Kind, due: bool, bag: _Bag, now: datetime) -> Item:
 
 def _why(kind: Kind, due: bool, bag: _Bag, since: datetime, now: datetime) -> str:
     if kind is Kind.APPROVE:
-        said = "" if due else "czekają, aż ktoś je zatwierdzi"
+        said = "czekają, aż ktoś je zatwierdzi"
     elif kind is Kind.CHECKED:
         said = f"wynik wysłania nieznany od {rules.age(since, now)}: program pyta KSeF, nie wysyłaj drugi raz"
     elif kind is Kind.OUTGOING:
@@ -198,28 +210,8 @@ def _why(kind: Kind, due: bool, bag: _Bag, since: datetime, now: datetime) -> st
         said = f"wstrzymane przez biuro od {rules.age(since, now)}"
     else:
         said = rules.reasons(bag.reasons)
-    sentence = " – ".join(part for part in (rules.before_midnight(now) if due else "", said) if part)
+    sentence = " – ".join(part for part in (said, rules.before_midnight(now) if due else "") if part)
     return sentence[:1].upper() + sentence[1:]
-
-
-def _item(kind: Kind, bag: _Bag, *, due: bool, why: str, actions: tuple[str, ...], **more: Any) -> Item:
-    clients = tuple(sorted(bag.clients))
-    nip, name = next(iter(bag.clients.values())) if len(clients) == 1 else ("", _clients(len(clients)))
-    return Item(
-        key=f"{kind}:{clients[0] if len(clients) == 1 else 'all'}{':due' if due else ''}",
-        kind=kind,
-        due=due,
-        clients=clients,
-        name=name,
-        nip=nip,
-        count=bag.count,
-        why=why,
-        actions=actions,
-        money=Money.of(bag.cents),
-        invoices=tuple(sorted(bag.ids)),
-        states=dict(bag.states),
-        **more,
-    )
 
 
 def _clients(count: int) -> str:
@@ -365,7 +357,7 @@ def _with_approved(items: Iterable[Item], rows: list[sqlite3.Row], now: datetime
                 cents.update(bag.cents)
                 states.update(bag.states)
             ids = tuple(sorted(one for bag in mine for one in bag.ids))
-            why = f"{item.why} ({rules.before_midnight(now)})" if due else item.why
+            why = f"{item.why} – {rules.before_midnight(now)}" if due else item.why
             item = replace(item, due=due, why=why, money=Money.of(cents), invoices=ids, states=dict(states))
         found.append(item)
     return found

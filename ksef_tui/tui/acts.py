@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ksef_tui.domain.actions import ACTIONS, Action
 from ksef_tui.domain.authorizations import AUTH_BADGES
 from ksef_tui.domain.invoices import INVOICE_BADGES, InvoiceState
-from ksef_tui.domain.situations import Danger, Pane, Situation
+from ksef_tui.domain.situations import INVOICE_PANES, Danger, Pane, Situation
 from ksef_tui.services import approving, client_views, invoice_views
 from ksef_tui.services.approving import ActResult
 from ksef_tui.services.views import QueueFilter
@@ -28,6 +28,7 @@ from ksef_tui.tui.dialogs.pick import Pick, Search, matching
 from ksef_tui.tui.present import Line, clean, fit
 from ksef_tui.tui.staff_acts import StaffActs
 from ksef_tui.tui.switch_acts import SwitchActs
+from ksef_tui.tui.today_acts import open_today
 from ksef_tui.tui.urgency_acts import UrgencyActs
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Acts:
         self._folder = str(Path.home()) + "/"
         self._running = False
         self._at_once: dict[str, Callable[[], object]] = {
+            "pane.today": lambda: screen.show(Pane.TODAY),
             "pane.clients": lambda: screen.show(Pane.CLIENTS),
             "pane.queue": lambda: screen.show(Pane.QUEUE),
             "pane.authorization": lambda: screen.show(Pane.AUTHORIZATION),
@@ -117,7 +119,9 @@ class Acts:
 
     async def _open(self, action: Action, situation: Situation) -> None:
         screen = self._screen
-        if situation.pane is Pane.CLIENTS:
+        if situation.pane is Pane.TODAY:
+            open_today(screen)
+        elif situation.pane is Pane.CLIENTS:
             if situation.client is not None:
                 screen.queue.narrow(situation.client.id, situation.client.name)
                 screen.show(Pane.QUEUE)
@@ -144,8 +148,8 @@ class Acts:
 
     async def _approve(self, action: Action, situation: Situation) -> None:
         desk = self.desk
-        if situation.pane is Pane.QUEUE:
-            wanted: Sequence[int] = self._screen.queue.targets()
+        if situation.pane in INVOICE_PANES:
+            wanted: Sequence[int] = self._screen.invoices()
         else:
             assert situation.client is not None
             client_id = situation.client.id
@@ -169,7 +173,7 @@ class Acts:
 
     async def _recall(self, action: Action, situation: Situation) -> None:
         desk = self.desk
-        if situation.pane is Pane.QUEUE:
+        if situation.pane in INVOICE_PANES:
             await self._decide(approving.recall, "Cofnięto")
             return
         assert situation.client is not None
@@ -181,10 +185,10 @@ class Acts:
         self._done("Cofnięto", await desk.act(lambda: approving.recall(desk.office, desk.operator, ids)))
 
     async def _withdraw(self, action: Action, situation: Situation) -> None:
-        count = len(self._screen.queue.targets())
+        count = len(self._screen.invoices())
         numbers = (
             ""
-            if situation.marked or self._screen.queue.list.current is None
+            if situation.marked or situation.pane is Pane.TODAY or self._screen.queue.list.current is None
             else self._screen.queue.list.current.number
         )
         text = f"{describe.invoices(count)}{f' ({numbers})' if numbers else ''} nie pójdzie do KSeF. Tego nie da się odwrócić."
@@ -195,11 +199,11 @@ class Acts:
             await self._decide(approving.withdraw, "Wycofano")
 
     async def _decide(self, service: Callable[..., ActResult], verb: str) -> None:
-        desk, ids = self.desk, self._screen.queue.targets()
+        desk, ids = self.desk, self._screen.invoices()
         self._done(verb, await desk.act(lambda: service(desk.office, desk.operator, ids)))
 
     def _done(self, verb: str, result: ActResult, more: str = "") -> None:
-        self._screen.queue.list.unmark()
+        self._screen.marked_list().unmark()
         if result.done:
             self._app.say(f"{verb}: {describe.invoices(result.done)}.{more}")
         if result.refused:

@@ -19,7 +19,7 @@ from ksef_tui.domain.authorizations import (
     seconds_to_sign,
 )
 from ksef_tui.domain.invoices import INVOICE_BADGES, INVOICE_MOVES, InvoiceState, UpoState
-from ksef_tui.domain.situations import Pane, Situation, many
+from ksef_tui.domain.situations import INVOICE_PANES, Pane, Situation, many
 from ksef_tui.domain.text import count_of
 from ksef_tui.domain.times import warsaw
 from ksef_tui.tui.present import Line, Look, Span, clean, cut, day, fit, grouped, moment, money, short_name, wrap
@@ -109,6 +109,8 @@ def _reserve(action_id: str, situation: Situation, width: int) -> int:
         return cell_len(_scope(action_id, situation))
     if not action_id.startswith("invoice.") or action_id == "invoice.import":
         return 0
+    if situation.pane is Pane.TODAY:
+        return 5
     if situation.pane is Pane.QUEUE:
         return cell_len(f" {situation.marked} zazn.") if situation.marked else 0
     return 18 if width >= 100 else 14 if action_id == "invoice.approve" else 0
@@ -120,8 +122,10 @@ def _scope(action_id: str, situation: Situation) -> str:
         return f" {situation.marked}" if many(situation) else ""
     if not action_id.startswith("invoice.") or action_id == "invoice.import":
         return ""
-    if situation.pane is Pane.QUEUE:
+    if situation.pane in INVOICE_PANES:
         moves = INVOICE_MOVES[action_id.partition(".")[2]]
+        if situation.pane is Pane.TODAY:
+            return f" {sum(situation.states.get(state, 0) for state in moves) or ''}".rstrip()
         return f" {sum(situation.states.get(state, 0) for state in moves)} zazn." if situation.marked else ""
     if situation.client is None:
         return ""

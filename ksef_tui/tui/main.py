@@ -1,4 +1,4 @@
-"""The one screen: three panes, the status line above, the keys below. It listens to the database and to the keys."""
+"""The one screen: the panes, the status line above, the keys below. It listens to the database and to the keys."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from ksef_tui.tui.panes import ClientsPane, FilteredPane, QueuePane
 from ksef_tui.tui.panes import Pane as PaneWidget
 from ksef_tui.tui.present import Line
 from ksef_tui.tui.runs import RunWatch
+from ksef_tui.tui.today import Row, TodayPane, with_facts
 from ksef_tui.tui.windowed import WindowList
 
 if TYPE_CHECKING:
@@ -41,8 +42,13 @@ WIDE = 110  # columns from which the panes stand side by side
 WIDEST = 140  # columns from which both lists take their share of the rest
 SMALLEST = (64, 16)  # columns and rows below which nothing useful can be shown
 REAL = frozenset({"preprod", "production"})
-ORDER = (Pane.CLIENTS, Pane.QUEUE, Pane.AUTHORIZATION)
-FOCUS = {Pane.CLIENTS: "#client-list", Pane.QUEUE: "#queue-list", Pane.AUTHORIZATION: "#flow"}
+ORDER = (Pane.CLIENTS, Pane.QUEUE, Pane.AUTHORIZATION)  # what stands side by side
+FOCUS = {
+    Pane.TODAY: "#today-list",
+    Pane.CLIENTS: "#client-list",
+    Pane.QUEUE: "#queue-list",
+    Pane.AUTHORIZATION: "#flow",
+}
 
 
 class MainScreen(Screen[None]):
@@ -65,7 +71,11 @@ class MainScreen(Screen[None]):
         self.clients = ClientsPane(desk)
         self.queue = QueuePane(desk)
         self.authorization = AuthorizationPane(desk, self.situation)
-        self._panes = {Pane.CLIENTS: self.clients, Pane.QUEUE: self.queue, Pane.AUTHORIZATION: self.authorization}
+        self.today = TodayPane(desk, lambda: self.clients.mine, self.situation, self._draw_header)
+        self._panes = {
+            Pane.TODAY: self.today, Pane.CLIENTS: self.clients, Pane.QUEUE: self.queue, Pane.AUTHORIZATION: self.authorization,
+        }  # fmt: skip
+        self._home = Pane.CLIENTS  # where Esc leads in the end
         self.keys = Keys(self._keys_now)
         self._program = app
         self._acts: Acts | None = None
@@ -101,6 +111,7 @@ class MainScreen(Screen[None]):
         yield Lines(id="header")
         yield Lines(id="alarm")
         with Container(id="panes"):
+            yield self.today
             yield self.clients
             yield self.queue
             yield self.authorization
@@ -127,6 +138,7 @@ class MainScreen(Screen[None]):
             if self.clients.tick():
                 self.keys.renew()  # a request cannot be handed in any more
             self.authorization.tick()
+            self.today.tick()
             self.look_at_runs()
             self._read_put_off()
             if self._terminal is not None and not self._terminal.isatty():
@@ -146,6 +158,8 @@ class MainScreen(Screen[None]):
             self._trouble(error)
             return
         self._seq = changes.seq
+        if changes.everything or changes.invoice_ids or changes.client_ids:
+            self.today.touch()
         if changes.everything:
             self._reload_everything()
             return
@@ -208,7 +222,7 @@ class MainScreen(Screen[None]):
         view, desk = self.header_view, self.desk
         if view is not None:
             self.query_one("#header", Lines).show(
-                lambda width: [present.header(desk.look, view, desk.operator.name, desk.now(), width)]
+                lambda width: [present.header(desk.look, view, desk.operator.name, desk.now(), width, self.today.count)]
             )
 
     def _keys_now(self, width: int) -> list[tuple[int, Line]]:
@@ -225,6 +239,7 @@ class MainScreen(Screen[None]):
         self.queue.list.redraw()
         self.clients.list.changed()
         self.authorization.reload()
+        self.today.reload()
         self._at_next_minute()
 
     # Where the person is ------------------------------------------------------------------------------------------
@@ -233,7 +248,7 @@ class MainScreen(Screen[None]):
         """Who stands where, on what."""
         row = self.clients.list.current
         client = facts_of(row, self.desk.now()) if row is not None else None
-        return Situation(
+        situation = Situation(
             role=self.desk.operator.role,
             pane=self.pane,
             client=client,
@@ -244,6 +259,7 @@ class MainScreen(Screen[None]):
             exercise=self.desk.exercise is not None,
             real=self.environment in REAL,
         )
+        return with_facts(situation, self.today) if self.pane is Pane.TODAY else situation
 
     @property
     def acting(self) -> bool:
@@ -255,9 +271,11 @@ class MainScreen(Screen[None]):
         """The code of the environment."""
         return self.desk.office.environment.code
 
-    def show(self, pane: Pane) -> None:
-        """Go to a pane."""
-        self.pane = pane
+    def show(self, pane: Pane, *, home: Pane = Pane.CLIENTS) -> None:
+        """Go to a pane, from which Esc leads `home`."""
+        self.pane, self._home = pane, home
+        if pane is Pane.TODAY:
+            self.today.reload()
         self._show_pane()
         self.set_focus(self.query_one(FOCUS[pane]))  # at once: the next key belongs to it already
 
@@ -272,23 +290,28 @@ class MainScreen(Screen[None]):
         wide = self.app.size.width >= WIDE
         shown = {self.pane, Pane.AUTHORIZATION} if self.pane is Pane.CLIENTS else {self.pane}
         for pane, widget in self._panes.items():
-            widget.display = wide or pane in shown
+            alone = Pane.TODAY in (pane, self.pane)
+            widget.display = pane is self.pane if alone else wide or pane in shown
             self.set_class(pane is self.pane, f"-on-{pane.value}")
         self.keys.renew()
 
     def action_turn(self, by: int) -> None:
-        self.show(ORDER[(ORDER.index(self.pane) + by) % len(ORDER)])
+        at = ORDER.index(self.pane) if self.pane in ORDER else -1 if by > 0 else 0
+        self.show(ORDER[(at + by) % len(ORDER)])
 
     def back(self) -> None:
         """One step back: marks, filter, the one client, the other pane."""
-        if self.pane is Pane.QUEUE:
-            if self.queue.list.unmark() or self.queue.widen():
-                return
-        elif self.pane is Pane.CLIENTS and (
-            self.clients.list.unmark() or self.clients.end_filter(clear=True) or self._everybody()
-        ):
+        if self.pane is not Pane.AUTHORIZATION and self.marked_list().unmark():
             return
-        self.show(Pane.CLIENTS)
+        if self._home is Pane.TODAY:  # where that row stood, and what it showed is not narrowed any more
+            self.queue.widen_all()
+            self.clients.only(None)
+        elif self.pane is Pane.QUEUE:
+            if self.queue.widen():
+                return
+        elif self.pane is Pane.CLIENTS and (self.clients.end_filter(clear=True) or self._everybody()):
+            return
+        self.show(self._home)
 
     def _everybody(self) -> bool:
         if self.clients.among is not None:
@@ -306,10 +329,17 @@ class MainScreen(Screen[None]):
             self.clients.other_list()
         else:
             self.clients.reload()
+        self.today.reload()
 
-    def marked_list(self) -> WindowList[ClientRow] | WindowList[QueueRow]:
+    def marked_list(self) -> WindowList[ClientRow] | WindowList[QueueRow] | WindowList[Row]:
         """The list that marks belong to now."""
+        if self.pane is Pane.TODAY:
+            return self.today.list
         return self.queue.list if self.pane is Pane.QUEUE else self.clients.list
+
+    def invoices(self) -> list[int]:
+        """The invoices that an action works on: of the queue, or of what needs a person."""
+        return self.today.targets() if self.pane is Pane.TODAY else self.queue.targets()
 
     def filtered_pane(self) -> FilteredPane:
         """The list that a filter belongs to now."""
@@ -331,7 +361,7 @@ class MainScreen(Screen[None]):
     # What widgets tell --------------------------------------------------------------------------------------------
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        for pane in ORDER:
+        for pane in Pane:
             if event.widget in self.query_one(f"#{pane.value}").query("*") and pane is not self.pane:
                 self.pane = pane
                 self._show_pane()
@@ -351,6 +381,8 @@ class MainScreen(Screen[None]):
     def _settle(self) -> None:
         self._settling = None
         self.keys.renew()
+        if self.pane is Pane.TODAY:
+            self.today.draw_detail()
         self.authorization.select(self.clients.list.current_id)
 
     @on(ClientsPane.Loaded)
@@ -362,11 +394,14 @@ class MainScreen(Screen[None]):
     def _read_the_rest(self) -> None:
         self._header.request()
         self.queue.reload()
+        self.today.reload()
 
     @on(WindowList.Marked)
     def _marked(self, event: WindowList.Marked) -> None:
         if event.list is self.queue.list:
             self.queue.count_marks()
+        elif event.list is self.today.list:
+            self.today.marks_changed()
         else:
             self.clients.renew_edges()
         self.keys.renew()

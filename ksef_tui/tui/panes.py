@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from textual import events, on
@@ -307,6 +307,8 @@ class QueuePane(FilteredPane):
         self.client_id: int | None = None
         self.client_name = ""
         self.state: InvoiceState | None = None
+        self.among: frozenset[int] = frozenset()  # only these, with the words what they are
+        self.among_words = ""
         self.counts: dict[InvoiceState, int] = {}
         self.list: WindowList[QueueRow] = WindowList(self._read, self._paint, self._lit, follows=True, id="queue-list")
         self.marked_states: Counter[InvoiceState] = Counter()
@@ -327,7 +329,7 @@ class QueuePane(FilteredPane):
     @property
     def filter(self) -> QueueFilter:
         """What the list is narrowed to."""
-        return QueueFilter(self.client_id, (self.state,) if self.state else (), self.text)
+        return QueueFilter(self.client_id, (self.state,) if self.state else (), self.text, tuple(self.among))
 
     def reload(self) -> None:
         """Read the list and the counts anew."""
@@ -338,9 +340,10 @@ class QueuePane(FilteredPane):
         """Read the counts anew."""
         self._counter.request()
 
-    def narrow(self, client_id: int | None, name: str = "") -> None:
-        """Only this client's invoices; None: everybody's."""
+    def narrow(self, client_id: int | None, name: str = "", among: Sequence[int] = (), words: str = "") -> None:
+        """Only this client's invoices (None: everybody's), and of them only those `among`, if any are named."""
         self.client_id, self.client_name = client_id, name
+        self.among, self.among_words = frozenset(among), words
         self.list.unmark()
         self.list.repaint()  # the columns are others
         self.other_list()
@@ -358,14 +361,21 @@ class QueuePane(FilteredPane):
         if self.state is not None:
             self.only(None)
             return True
-        if self.client_id is not None:
+        if self.client_id is not None or self.among:
             self.narrow(None)
             return True
         return False
 
+    def widen_all(self) -> None:
+        """Take off all narrowing."""
+        while self.widen():
+            pass
+
     def changed(self, ids: tuple[int, ...]) -> None:
         """These invoices changed or came: a million need not be read again for them."""
         self.list.changed(ids)
+        if self.among:
+            ids = tuple(self.among.intersection(ids))
         self._unsifted.update(ids if self._narrowed else (one for one in ids if one > self._newest))
         if self._unsifted and self._loader.idle:  # else when the list that is being read has come
             if self._narrowed or self.client_id is not None:
@@ -475,6 +485,8 @@ class QueuePane(FilteredPane):
 
     def _draw_title(self) -> None:
         parts = ["Kolejka", self.client_name if self.client_id is not None else "wszyscy klienci"]
+        if self.among:
+            parts.append(self.among_words)
         if self.state is not None:
             parts.append(INVOICE_BADGES[self.state].label)
         if self.text:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ksef_tui.domain.actions import Action
-from ksef_tui.domain.situations import Pane, Situation
+from ksef_tui.domain.situations import INVOICE_PANES, Pane, Situation
 from ksef_tui.domain.standing import Pause
 from ksef_tui.domain.text import count_of
 from ksef_tui.services import approving, client_views, invoice_views, pausing
@@ -102,6 +102,6 @@ class UrgencyActs:
     def _marked_clients(self, situation: Situation) -> list[int]:
         if not situation.marked:
             return []
-        if situation.pane is Pane.QUEUE:
-            return invoice_views.clients_of(self.desk.office, self.desk.operator, self._screen.queue.targets())
+        if situation.pane in INVOICE_PANES:
+            return invoice_views.clients_of(self.desk.office, self.desk.operator, self._screen.invoices())
         return self._screen.clients.targets()

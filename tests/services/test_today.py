@@ -101,9 +101,9 @@ def test_what_is_dated_today_is_shown_apart_from_half_past_two_approved_or_not(s
         (Kind.OUTGOING, True, (approved,)),
         (Kind.APPROVE, False, (older,)),
     ]
-    assert found(sending)[0].why == "Z dzisiejszą datą, do północy 9 h"
+    assert found(sending)[0].why == "Czekają, aż ktoś je zatwierdzi – z dzisiejszą datą, do północy 9 h"
     at(sending, 23, 15)
-    assert found(sending)[0].why == "Z dzisiejszą datą, zostało 45 min do północy"
+    assert found(sending)[0].why.endswith("z dzisiejszą datą, zostało 45 min do północy")
     at(sending, 0, 5, papers.today() + timedelta(days=1))
     assert [(item.due, item.count) for item in found(sending)] == [(False, 2)]
 

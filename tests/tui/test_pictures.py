@@ -29,7 +29,7 @@ def picture(snap_compare: Snap, tmp_path: Path) -> Callable[..., bool]:
         app = KsefTui(office, operator, now=lambda: tui_office.NOW, **options)
 
         async def settle(pilot: Pilot[int]) -> None:
-            await expect(pilot, lambda: app.main.header_view is not None)
+            await expect(pilot, lambda: app.main.header_view is not None and app.main.today.read_once)
             if not empty:
                 await expect(pilot, lambda: app.main.authorization.view is not None and bool(app.main.queue.counts))
             await pilot.press(*keys)
@@ -73,3 +73,13 @@ def test_an_empty_office_says_what_to_do(picture: Callable[..., bool]) -> None:
 def test_plain_ascii(picture: Callable[..., bool]) -> None:
     """You should see no sign outside ASCII but Polish letters."""
     assert picture((80, 24), "2", shows="JM/2026/90", ascii_only=True)
+
+
+def test_what_needs_a_person_on_a_small_terminal(picture: Callable[..., bool]) -> None:
+    """You should see a row for each kind and client, most urgent first, and below them the first one's sentence and keys."""
+    assert picture((80, 24), "0", shows="1 faktura czeka.")
+
+
+def test_what_needs_a_person_in_plain_ascii(picture: Callable[..., bool]) -> None:
+    """You should see sums and whole sentences, and no sign outside ASCII but Polish letters."""
+    assert picture((120, 40), "0", "down", shows="z Zatwierdź   Enter te faktury", ascii_only=True)
