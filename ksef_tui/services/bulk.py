@@ -294,6 +294,11 @@ def is_open(office: Office) -> bool:
     return bool(bulk.open_runs(office.db))
 
 
+def held_up_ids(office: Office, run_id: int) -> list[int]:
+    """Clients of a run that it cannot ask yet, because something else was asked for them that nobody may be doing."""
+    return bulk.held_up(office.db, run_id, share(office))
+
+
 def asked_ids(office: Office, run_id: int) -> list[int]:
     """The clients of a run whose intent stands."""
     return [row["client_id"] for row in bulk.asked(office.db, run_id) if row["intent"]]

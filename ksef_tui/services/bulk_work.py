@@ -38,7 +38,8 @@ async def see_through(
                 tell(one)
             if all(one.over for one in stand):
                 return
-            for client_id in (c for one in stand for c in bulk.asked_ids(office, one.run_id)):
+            asked = [c for one in stand for c in bulk.asked_ids(office, one.run_id)]
+            for client_id in (*asked, *(c for one in stand for c in bulk.held_up_ids(office, one.run_id))):
                 if client_id not in running:
                     running[client_id] = asyncio.create_task(_serve(worker, client_id))
             await _until_one_ends(running)

@@ -98,6 +98,16 @@ def waiting(db: Database, run_id: int, limit: int) -> list[sqlite3.Row]:
     )
 
 
+def held_up(db: Database, run_id: int, limit: int) -> list[int]:
+    """Clients of a run that wait because something else was asked for them."""
+    rows = db.rows(
+        "SELECT b.client_id FROM bulk_client b JOIN authorization a ON a.client_id = b.client_id "
+        "WHERE b.run_id = ? AND b.state = 'waiting' AND a.intent <> '' ORDER BY b.place LIMIT ?",
+        (run_id, limit),
+    )
+    return [row[0] for row in rows]
+
+
 def move(connection: sqlite3.Connection, run_id: int, client_id: int, old: str, new: str, **values: Any) -> bool:
     """Take a client of a run from `old` to `new`; False when it is not in `old` any more."""
     columns = assignments(values, ("attempts", "asked_at", "ended_at", "outcome", "reason_code", "reason"), "state")

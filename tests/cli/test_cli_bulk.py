@@ -50,6 +50,14 @@ def test_mine_are_those_that_i_keep(house: House, desk: Desk):
     assert statuses(desk.json("auth", "check", "--mine")) == {mine.nip: "active"}
 
 
+def test_what_was_asked_before_and_nobody_has_done_holds_no_run_up(house: House, desk: Desk):
+    house.identity()
+    one, two = house.client(*BOTH), house.client(*BOTH)
+    desk.done("auth", "start", "--all", "--identity", "pieczęć")
+    desk.done("auth", "check", one.nip, "--no-wait")
+    assert statuses(desk.json("auth", "check", one.nip, two.nip)) == {one.nip: "active", two.nip: "active"}
+
+
 def test_a_client_named_twice_is_one_row_and_one_login(house: House, desk: Desk):
     house.identity()
     one, two = house.client(*BOTH), house.client(*BOTH)
