@@ -176,7 +176,7 @@ def auth_status(context: Context, nip: str | None, limit: int, as_json: bool) ->
 @click.pass_obj
 def auth_check(context: Context, nips: Sequence[str], everyone: bool, mine: bool, no_wait: bool, as_json: bool) -> None:
     """Sprawdza w KSeF, co biuro może u klienta (po końcu obsługi: czy odebrał uprawnienia) albo u wszystkich."""
-    from ksef_tui.services import authorising, bulk, clients
+    from ksef_tui.services import authorising, bulk, clients, contract
 
     if bool(nips) + everyone + mine != 1:
         raise click.UsageError("Podaj NIP, --all albo --mine.")
@@ -186,11 +186,13 @@ def auth_check(context: Context, nips: Sequence[str], everyone: bool, mine: bool
         authorising.check(office, operator, client_id)
         end_with_status(context, [client_id], no_wait, as_json)
         return
-    # a client named twice is one client: one row
-    ids = list(dict.fromkeys(clients.id_of(office, nip) for nip in nips)) or bulk.everybody(
-        office, operator, "check", mine=mine
-    )
-    run_over_many(context, "check", ids, no_wait, as_json)
+    ids = list(dict.fromkeys(clients.id_of(office, nip) for nip in nips))  # one named twice is one client
+    if ids:
+        run_over_many(context, "check", ids, no_wait, as_json)
+        return
+    stopped = contract.stopped_ids(office, operator, mine=mine)
+    ids = bulk.everybody(office, operator, "check", mine=mine)
+    run_over_many(context, "check", ids, no_wait, as_json, stopped=stopped)
 
 
 @auth.command("revoke")

@@ -96,15 +96,26 @@ def complaint(context: Context, begun: Sequence[Begun], client_ids: Sequence[int
 
 
 def run_over_many(
-    context: Context, kind: str, client_ids: Sequence[int], no_wait: bool, as_json: bool, identity_id: int | None = None
+    context: Context,
+    kind: str,
+    client_ids: Sequence[int],
+    no_wait: bool,
+    as_json: bool,
+    identity_id: int | None = None,
+    stopped: Sequence[int] = (),
 ) -> None:
-    """Ask the same for many clients; wait, show them all, and end with 1 unless all is well."""
+    """Ask the same for many clients; wait, show them all, and end with 1 unless all is well. `stopped`: clients that
+    belong to them, but are not asked about while the ministry keeps their identity out (F27)."""
     from ksef_tui.services import bulk, contract
 
     office, operator = context.office, context.operator
     begun = [bulk.begin(office, operator, kind, client_ids, identity_id)] if client_ids else []
     if not no_wait:
         wait_for(context, begun)
-    show((contract.authorization_by_id(office, operator, one) for one in client_ids), as_json, client_line)
-    if not no_wait and (said := complaint(context, begun, client_ids)):
+    rows = [contract.authorization_by_id(office, operator, one) for one in (*client_ids, *stopped)]
+    show(rows, as_json, client_line)
+    said = complaint(context, begun, client_ids)
+    if stopped:
+        said = f"{said} Nie sprawdzono {len(stopped)}: {rows[-1]['reason']}".strip()
+    if said and not no_wait:
         fail(said)

@@ -219,6 +219,18 @@ def authorised_ids(office: Office, operator: Operator) -> list[int]:
     return [row[0] for row in rows]
 
 
+def stopped_ids(office: Office, operator: Operator, *, mine: bool = False) -> list[int]:
+    """The clients (or only the operator's own) that are not asked about because the ministry stopped their identity."""
+    rows = office.db.rows(
+        "SELECT c.id FROM authorization a JOIN client c ON c.id = a.client_id JOIN identity i ON i.id = a.identity_id "
+        "WHERE i.stopped_at IS NOT NULL AND a.method = 'certificate' AND a.state NOT IN ('running', 'to_sign', 'ended') "
+        "AND c.archived_at IS NULL AND (i.operator_id IS NULL OR i.operator_id = :me) "
+        "AND (:only IS NULL OR c.id = :only) AND (:keeper IS NULL OR c.keeper_id = :keeper) ORDER BY c.id",
+        {"only": operator.client_id, "me": operator.id, "keeper": operator.id if mine else None},
+    )
+    return [row[0] for row in rows]
+
+
 def identities(office: Office, operator: Operator, limit: int) -> list[dict[str, Any]]:
     """The rows of `identity list`, newest first."""
     rows = sorted(client_views.identities(office, operator, everybodys=True), key=lambda row: row.id, reverse=True)

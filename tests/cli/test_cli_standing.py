@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -58,9 +59,14 @@ def test_a_stopped_identity_in_lists_and_states_and_its_resuming(desk: Desk):
     status = desk.json("auth", "status", works.nip)
     assert (status["status"], status["reason_code"]) == ("blocked", "identity_stopped")
     assert "Ministerstwo zablokowało profil pieczęć" in status["reason"]
+    checked = desk.run("auth", "check", "--all", "--json")
+    assert (checked.exit_code, len(checked.stderr.splitlines())) == (1, 1)
+    assert "Nie sprawdzono 2: Ministerstwo zablokowało profil pieczęć" in checked.stderr
+    assert {row["nip"]: row["status"] for row in json.loads(checked.stdout)} == dict.fromkeys(
+        (works.nip, client.nip), "blocked"
+    )
     for command in (("auth", "check", works.nip), ("auth", "start", client.nip, "--identity", "pieczęć")):
         assert "zablokowało profil pieczęć" in desk.refused(*command)
-    assert desk.json("auth", "check", "--all") == []
     assert "zostaje zatrzymany" in desk.refused("identity", "resume", "pieczęć")
     house.ministry.block_subject(house.nip, blocked=False)
     assert desk.done("identity", "resume", "pieczęć") == ""
