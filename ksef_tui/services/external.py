@@ -207,8 +207,8 @@ async def _follow(turn: Turn, row: sqlite3.Row, asked: sqlite3.Row, use: Use) ->
     if verdict is not None:
         replaced = opened(turn, row, "refresh")
         if _finish(turn, row, challenge, verdict):
-            await end_replaced(turn, verdict, replaced)
             await lost_logins.end_before(turn, row, verdict)
+            await end_replaced(turn, verdict, replaced, row["reference"])
 
 
 async def _redeemed(turn: Turn, token: Secret, reference: str, use: Use) -> Verdict | None:

@@ -170,13 +170,13 @@ async def _learned(turn: Turn, row: sqlite3.Row, act: str, old: AuthState, verdi
     owner's certificate is thrown out (F31, F32)."""
     replaced = opened(turn, row, "refresh")
     written = write_verdict(turn, row, act, old, verdict)
+    await lost_logins.end_before(turn, row, verdict)
     change = switches.get(turn.office.db, turn.client_id)
     if change is None or change["phase"] == "ending":  # a change of identity sees to it, whatever happens
-        await end_replaced(turn, verdict, replaced)
+        await end_replaced(turn, verdict, replaced, row["reference"])
     thrown_out = verdict.reason_code in (identity_rules.OWNER_CERTIFICATE, identity_rules.NOT_OWNER)
     if written and thrown_out and replaced is not None:
-        await end_login(turn, replaced)
-    await lost_logins.end_before(turn, row, verdict)
+        await end_login(turn, replaced, row["reference"])
 
 
 async def look(turn: Turn, row: sqlite3.Row) -> bool:
@@ -215,7 +215,7 @@ async def _lapsed(turn: Turn, row: sqlite3.Row) -> None:
         return
     refresh = opened(turn, row, "refresh")
     if refresh is not None:
-        await end_login(turn, refresh)
+        await end_login(turn, refresh, row["reference"])
     with turn.office.db.write() as connection:
         authorizations.note(
             connection, turn.now, turn.client_id, AuthState(row["state"]),

@@ -1,5 +1,6 @@
 """Logins that KSeF holds though nobody here has their tokens: the process that made one was killed before it wrote them
-down, or the answer that carried them was lost (F24). They would live on for days (F32).
+down, the answer that carried them was lost (F24), or KSeF did not answer when they were to end. They would live on for
+days (F32).
 
 The journal knows their references, so a login that works ends them, and only them: what other programs of the same
 subject have made is theirs. Whoever calls this holds the client's lease.
@@ -23,7 +24,9 @@ LIVES = timedelta(days=7)  # the longest life of a refresh token
 
 def suspected(turn: Turn, *, after: str = "") -> set[str]:
     """References of what may have been left behind since the login `after` was made (empty: in the last days)."""
-    return records.logins_since(turn.office.db, turn.nip, (turn.now - LIVES).timestamp(), after)
+    since = turn.now - LIVES
+    lost = records.logins_since(turn.office.db, turn.nip, since.timestamp(), after)
+    return lost | records.logins_left(turn.office.db, turn.client_id, since)
 
 
 async def end_before(turn: Turn, row: sqlite3.Row, verdict: Verdict) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -21,14 +20,14 @@ from ksef_tui.ksef import claims
 from ksef_tui.ksef.api import Access
 from ksef_tui.ksef.api_permissions import PersonalRights
 from ksef_tui.ksef.codes import auth_code
-from ksef_tui.ksef.errors import KsefError
+from ksef_tui.ksef.errors import KsefError, Refused
 from ksef_tui.ksef.models import AuthStatus, TokenPair
 from ksef_tui.services import identity_rules
 from ksef_tui.services.authorising import restored
 from ksef_tui.services.calls import NotNow
 from ksef_tui.services.turn import Turn
 from ksef_tui.store import authorizations, limits, offices, onboardings, settings
-from ksef_tui.store.records import audit
+from ksef_tui.store.records import LEFT, audit
 
 NO_PERMISSIONS, BLOCKED_BY_MF = 415, 480
 CERTIFICATE_CODES = ("460", "21115")  # what KSeF also says while its own check of certificates is down (F41)
@@ -301,16 +300,23 @@ def put_back(turn: Turn, row: sqlite3.Row, verdict: Verdict) -> bool:
     return True
 
 
-async def end_replaced(turn: Turn, verdict: Verdict, replaced: Secret | None) -> None:
+async def end_replaced(turn: Turn, verdict: Verdict, replaced: Secret | None, reference: str) -> None:
     """A login that a new one replaces is ended at KSeF, or it would live on for days (F32). Best effort."""
     if verdict.is_good and replaced is not None:
-        await end_login(turn, replaced)
+        await end_login(turn, replaced, reference)
 
 
-async def end_login(turn: Turn, refresh: Secret) -> None:
-    """End a login at KSeF, as far as KSeF can be reached: nobody here keeps its tokens."""
-    with suppress(KsefError, NotNow):
+async def end_login(turn: Turn, refresh: Secret, reference: str = "") -> None:
+    """End a login at KSeF, as far as KSeF can be reached: nobody here keeps its tokens. Without an answer its
+    `reference` is noted, so that a later login ends it (`lost_logins`)."""
+    try:
         await turn.api.end_auth_session(turn.nip, refresh)
+    except Refused:
+        pass  # it had ended before
+    except (KsefError, NotNow):
+        if reference:
+            with turn.office.db.write() as connection:
+                audit(connection, turn.now, None, LEFT, client_id=turn.client_id, reference=reference)
 
 
 def _sealed_tokens(turn: Turn, verdict: Verdict) -> dict[str, Any]:

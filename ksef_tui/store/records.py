@@ -13,6 +13,7 @@ from ksef_tui.domain.times import to_text
 from ksef_tui.store.database import Database
 
 ODD_ANSWER_CHARACTERS = 8192
+LEFT = "auth.left"  # a login that could not be ended at KSeF
 KEPT = "identity.kept"  # a certificate came into use: whose it is for good
 
 
@@ -142,6 +143,15 @@ def logins_since(db: Database, context: str, since_epoch: float, after: str) -> 
         "AND b.context = :context AND b.limit_group = 'anonymous' AND b.epoch > :since AND k.reference = :after AND :after <> ''), 0) "
         "AND e.reference NOT IN (SELECT reference FROM client_session)",
         {"context": context, "since": since_epoch, "after": after},
+    )
+    return {row[0] for row in rows}
+
+
+def logins_left(db: Database, client_id: int, since: datetime) -> set[str]:
+    """References of the logins that could not be ended since then, for want of an answer."""
+    rows = db.rows(
+        "SELECT json_extract(detail, '$.reference') FROM audit WHERE client_id = ? AND act = ? AND at > ?",
+        (client_id, LEFT, to_text(since)),
     )
     return {row[0] for row in rows}
 

@@ -50,6 +50,18 @@ async def test_a_login_that_was_not_interrupted_asks_for_no_list(house: House):
     assert house.calls("auth.sessions") == []
 
 
+async def test_one_that_was_replaced_while_nobody_answered_to_logging_out_ends_with_the_next(house: House):
+    client = await house.ready_client()
+    house.ministry.fault("html_5xx", match={"method": "DELETE", "path": "^/v2/auth/sessions"})
+    authorising.check(house.office, house.admin, client.id)
+    await house.carry_out(client)
+    assert house.auth(client)["reference"] == begun(house, client)[1]
+    house.ministry.calm()
+    authorising.check(house.office, house.admin, client.id)
+    await house.carry_out(client)
+    assert ended(house) == [begun(house, client)[0]]
+
+
 async def test_logging_out_ends_it_too(house: House):
     client = await house.ready_client()
     await lost(house, client)
