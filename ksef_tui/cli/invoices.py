@@ -201,7 +201,6 @@ for _name, _help in (
     ("hold", "Wstrzymuje faktury."),
     ("release", "Zwalnia wstrzymane i zablokowane; sprawdza je od nowa."),
     ("withdraw", "Wycofuje faktury: nie zostaną wysłane."),
-    ("retry", "Ponawia odrzucone, gdy ponowienie może pomóc."),
 ):
     queue_act(_name, _help)
 

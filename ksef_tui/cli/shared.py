@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 HOMES = {
     "demo": "office", "init": "office", "sandbox": "office", "config": "office", "operator": "office",
     "client": "clients", "identity": "clients", "auth": "authorisation", "staff": "staff",
-    "invoice": "invoices", "queue": "invoices", "upo": "invoices", "worker": "worker", "vault": "vault",
+    "invoice": "invoices", "queue": "repair", "upo": "invoices", "worker": "worker", "vault": "vault",
     "certificate": "certificates", "backup": "upkeep", "restore": "upkeep", "doctor": "upkeep",
 }  # fmt: skip
 LONGEST_LINE = 10_000

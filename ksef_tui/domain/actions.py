@@ -238,7 +238,7 @@ ACTIONS: tuple[Action, ...] = (
         "o",
         "o",
         "Ponów",
-        "Odrzuconą z przyczyn technicznych kieruje ponownie do zatwierdzenia.",
+        "Odrzuconą z przyczyn technicznych: sprawdza, czy nie ma jej w KSeF, i kieruje do zatwierdzenia.",
         I,
         act=Act.INVOICE_RETRY,
         applies=why.on_invoices("retry", "Ponawia się faktury odrzucone przez KSeF."),
@@ -254,6 +254,16 @@ ACTIONS: tuple[Action, ...] = (
         applies=why.on_invoices(
             "urge", "Pilna może być tylko faktura zatwierdzona, która czeka na wysłanie: najpierw z."
         ),
+    ),
+    Action(
+        "invoice.repair",
+        "f4",
+        "F4",
+        "Napraw",
+        "Faktura do poprawy, zablokowana albo odrzucona: co znaczy powód i co można z nią zrobić.",
+        I,
+        act=Act.SEE,
+        applies=why.repair,
     ),
     Action(
         "sending.pause",
@@ -427,6 +437,7 @@ FOOTERS: dict[Pane, tuple[str, ...]] = {
         "invoice.urge",
         "sending.pause",
         "pane.today",
+        "invoice.repair",
     ),
     Pane.AUTHORIZATION: (
         "auth.start",

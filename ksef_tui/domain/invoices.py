@@ -69,7 +69,9 @@ INVOICE_MOVES: dict[str, dict[InvoiceState, frozenset[InvoiceState]]] = {
     "replace": {S.INVALID: frozenset({S.REPLACED}), S.REJECTED: frozenset({S.REPLACED})},
     # the same file again on a day when its date is no longer in the future
     "recheck": {S.INVALID: frozenset({S.WAITING, S.BLOCKED})},
-    "retry": {S.REJECTED: frozenset({S.WAITING, S.BLOCKED})},
+    "retry": {S.REJECTED: frozenset({S.UNKNOWN})},  # it is looked for in KSeF by its hash before it may go again
+    "look": {S.UNKNOWN: frozenset({S.ACCEPTED, S.WAITING, S.BLOCKED, S.REJECTED})},  # what that look-up found
+    "decide": {S.REJECTED: frozenset({S.REJECTED})},  # a person leaves it refused, and says why
     "send": {S.APPROVED: frozenset({S.SENDING})},
     # SENDING → APPROVED only when the call provably never left (never connected, or a typed refusal): rule 9.
     "sent": {S.SENDING: frozenset({S.PROCESSING, S.UNKNOWN, S.REJECTED, S.APPROVED})},
@@ -84,6 +86,8 @@ INVOICE_MOVES: dict[str, dict[InvoiceState, frozenset[InvoiceState]]] = {
 
 # KSeF's refusals that another try may cure (facts §10.2); 440 never, 415/430/435/450 only with another file.
 RETRYABLE_REJECTIONS = frozenset({405, 410, 435, 500, 550})
+LOOKED_FOR = "retry"  # the reason code of an unknown invoice that is looked for before another try
+COLLISION = "440"  # the reason code of an invoice whose number another document has in KSeF
 
 
 def may_move(act: str, old: InvoiceState, new: InvoiceState) -> bool:

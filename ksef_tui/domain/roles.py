@@ -44,6 +44,8 @@ class Act(StrEnum):
     INVOICE_WITHDRAW = "invoice.withdraw"
     INVOICE_RETRY = "invoice.retry"
     INVOICE_URGE = "invoice.urge"
+    INVOICE_REPLACE = "invoice.replace"
+    INVOICE_SETTLE = "invoice.settle"
     SENDING_PAUSE = "sending.pause"
     UPO_EXPORT = "upo.export"
     INVOICE_EXPORT = "invoice.export"

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from ksef_tui.domain.authorizations import AUTH_MOVES, AuthState
 from ksef_tui.domain.invoices import INVOICE_MOVES, InvoiceState
+from ksef_tui.domain.repair import REPAIRABLE
 from ksef_tui.domain.roles import Role
 
 
@@ -132,6 +133,16 @@ def recall(situation: Situation) -> str | None:
     if situation.client is None:
         return needs_client(situation)
     return None if situation.client.moving else "Nic tego klienta nie czeka na wysłanie."
+
+
+def repair(situation: Situation) -> str | None:
+    if situation.pane is not Pane.QUEUE:
+        return "Wybierz fakturę w kolejce: naciśnij 2."
+    if not situation.states:
+        return "Kolejka jest pusta."
+    if any(situation.states.get(state) for state in REPAIRABLE):
+        return None
+    return "Naprawia się faktury do poprawy, zablokowane i odrzucone."
 
 
 def on_authorization(move: str, nothing: str) -> WhyDisabled:

@@ -69,6 +69,7 @@ class OperationCode:
 
 
 _WAIT = "Czekaj – niczego nie wysyłaj ponownie."
+_RETRY = "Ponów (o): program najpierw sprawdzi, czy nie ma jej już w KSeF."
 
 _INVOICE = {
     row.code: row
@@ -76,35 +77,40 @@ _INVOICE = {
         InvoiceCode(100, "Faktura przyjęta przez KSeF, czeka na sprawdzenie.", _WAIT, False),
         InvoiceCode(150, "KSeF sprawdza fakturę.", _WAIT, False),
         InvoiceCode(200, "Faktura ma numer KSeF.", "Nic – program pobierze UPO.", True),
-        InvoiceCode(405, "KSeF przerwał przetwarzanie z powodu błędu sesji.", "Ponów wysyłkę.", True),
+        InvoiceCode(405, "KSeF przerwał przetwarzanie z powodu błędu sesji.", _RETRY, True),
         InvoiceCode(
             410,
             "Zalogowany podmiot nie ma prawa wystawiać faktur tego sprzedawcy.",
-            "Sprawdź sprzedawcę na fakturze i uprawnienia klienta, potem ponów.",
+            "Sprawdź sprzedawcę na fakturze i uprawnienia klienta (r), potem ponów (o).",
             True,
         ),
         InvoiceCode(
             415,
             "KSeF nie przyjmuje od tego podatnika faktur z załącznikiem.",
-            "Podatnik musi zgłosić załączniki w e-Urzędzie Skarbowym; wycofaj fakturę albo wystaw ją bez załącznika.",
+            "Podatnik musi zgłosić załączniki w e-Urzędzie Skarbowym; zastąp plikiem bez załącznika (F4) albo wycofaj (x).",
             True,
         ),
         InvoiceCode(
             430,
             "Plik faktury jest nieprawidłowy (kodowanie, znak BOM, rozmiar albo skrót).",
-            "Popraw plik w programie, z którego pochodzi, i zastąp fakturę.",
+            "Popraw plik w programie, z którego pochodzi, i zastąp fakturę (F4).",
             True,
         ),
-        InvoiceCode(435, "KSeF nie zdołał odszyfrować pliku.", "Ponów wysyłkę.", True),
+        InvoiceCode(435, "KSeF nie zdołał odszyfrować pliku.", _RETRY, True),
         InvoiceCode(
             440,
             "W KSeF jest już faktura tego sprzedawcy o tym numerze.",
-            "Sprawdź, czy to ta sama faktura; jeśli inna – popraw numer i zastąp fakturę.",
+            "Porównaj ją z tą w KSeF (F4), potem zastąp plikiem pod nowym numerem, zostaw odrzuconą albo wycofaj.",
             True,
         ),
-        InvoiceCode(450, "Faktura jest niezgodna ze schemą albo z regułami KSeF.", "Popraw fakturę i zastąp ją.", True),
-        InvoiceCode(500, "Nieznany błąd po stronie KSeF.", "Ponów wysyłkę.", True),
-        InvoiceCode(550, "KSeF anulował operację.", "Ponów wysyłkę.", True),
+        InvoiceCode(
+            450,
+            "Faktura jest niezgodna ze schemą albo z regułami KSeF.",
+            "Popraw fakturę i zastąp ją nowym plikiem (F4).",
+            True,
+        ),
+        InvoiceCode(500, "Nieznany błąd po stronie KSeF.", _RETRY, True),
+        InvoiceCode(550, "KSeF anulował operację.", _RETRY, True),
     )
 }
 

@@ -1,4 +1,4 @@
-"""What a person decides about invoices in the queue: approve, recall, urge, hold, release, withdraw, retry."""
+"""What a person decides about invoices in the queue: approve, recall, urge, hold, release, withdraw, retry, settle."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from ksef_tui.domain.authorizations import AUTH_BADGES, CAN_SEND
-from ksef_tui.domain.invoices import INVOICE_BADGES, RETRYABLE_REJECTIONS, InvoiceState, may_move
+from ksef_tui.domain.authorizations import AUTH_BADGES, CAN_SEND, AuthState
+from ksef_tui.domain.invoices import INVOICE_BADGES, LOOKED_FOR, RETRYABLE_REJECTIONS, InvoiceState, may_move
+from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Act, Operator, may, require
 from ksef_tui.domain.text import count_of
 from ksef_tui.domain.times import polish_day, to_text
@@ -18,8 +19,12 @@ from ksef_tui.services.client_views import state_of
 from ksef_tui.services.clock_jumps import settle
 from ksef_tui.services.guards import guard
 from ksef_tui.services.office import Office
-from ksef_tui.store import invoices
+from ksef_tui.store import authorizations, invoices
 from ksef_tui.store.records import audit
+
+CAN_LOOK = (*CAN_SEND, AuthState.READ_ONLY)
+LOOKING = "sprawdzam w KSeF, czy mimo odmowy jej tam nie ma – dopiero potem można ponowić"
+LONGEST_NOTE = 300  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +138,50 @@ def withdraw(office: Office, operator: Operator, ids: Sequence[int]) -> ActResul
 
 
 def retry(office: Office, operator: Operator, ids: Sequence[int]) -> ActResult:
-    """Refused invoices that another try may cure (facts §10.2) → waiting, with all checks anew."""
-    return _act(office, operator, Act.INVOICE_RETRY, "retry", ids, _checked_anew(office), _why_no_retry)
+    """Refused invoices that another try may cure (facts §10.2) are looked for in KSeF by their hash (`retrying`): one
+    that is there is accepted, one that is not waits for approval again. Until then nobody sends them."""
+    gone = {"session_id": None, "ordinal": None, "reference": "", "next_look": None}
+    return _act(
+        office,
+        operator,
+        Act.INVOICE_RETRY,
+        "retry",
+        ids,
+        lambda *_: (InvoiceState.UNKNOWN, LOOKED_FOR, LOOKING, dict(gone)),
+        lambda row: why_no_retry(office, row),
+    )
+
+
+def not_retried(office: Office, ids: Sequence[int]) -> tuple[tuple[int, str], ...]:
+    """Of invoices that were looked for: those that may not go again, with why. One that KSeF has is done."""
+    rows = [row for i in ids if (row := invoices.get(office.db, i)) is not None]
+    stands = (InvoiceState.UNKNOWN, InvoiceState.REJECTED, InvoiceState.BLOCKED)
+    return tuple((row["id"], f"{row['number']}: {row['reason']}") for row in rows if row["state"] in stands)
+
+
+def settle(office: Office, operator: Operator, ids: Sequence[int], note: str) -> ActResult:
+    """Refused invoices stay refused, with who decided so and why: nobody has to do anything about them any more.
+
+    Raises Problem("no_note") without a reason, Problem("long_note") for one that fits no row.
+    """
+    note = " ".join(note.split())
+    if not note:
+        raise Problem("no_note", "Napisz, co postanowiono i dlaczego: zostanie to przy fakturze.")
+    if len(note) > LONGEST_NOTE:
+        raise Problem("long_note", f"Uwaga może mieć najwyżej {LONGEST_NOTE} znaków.")
+    return _act(
+        office,
+        operator,
+        Act.INVOICE_SETTLE,
+        "decide",
+        ids,
+        lambda row, now: (
+            InvoiceState.REJECTED,
+            row["reason_code"],
+            f"rozstrzygnięta, zostaje odrzucona – {operator.name}: {note}",
+            {"settled_at": to_text(now)},
+        ),
+    )
 
 
 def waiting_ids(office: Office, operator: Operator, client_id: int | None) -> list[int]:
@@ -214,11 +261,15 @@ def _checked_anew(office: Office) -> Decide:
     return decide
 
 
-def _why_no_retry(row: sqlite3.Row) -> str | None:
+def why_no_retry(office: Office, row: sqlite3.Row) -> str | None:
+    """Why a refused invoice is not tried again: the refusal is of another kind, or KSeF cannot be asked for it first."""
     code = row["reason_code"]
-    if code.isdigit() and int(code) in RETRYABLE_REJECTIONS:
-        return None
-    return "tej odmowy nie zmieni ponowna wysyłka – popraw plik i zaimportuj go, albo wycofaj fakturę"
+    if not code.isdigit() or int(code) not in RETRYABLE_REJECTIONS:
+        return "tej odmowy nie zmieni ponowna wysyłka – zastąp fakturę poprawionym plikiem albo ją wycofaj (F4)"
+    access = authorizations.get(office.db, row["client_id"])
+    if state_of(office, access["state"], access["valid_until"], access["method"], office.clock()) not in CAN_LOOK:
+        return "bez działającej autoryzacji nie da się sprawdzić, czy nie ma jej już w KSeF – połącz klienta (a)"
+    return None
 
 
 def _act(

@@ -59,7 +59,8 @@ SELECT c.id, c.nip, c.name, c.office, c.keeper_id,
        e.ended_at, e.gone, e.seen_at,
        o.step AS visit_step,
        coalesce(sum(n.n) FILTER (WHERE n.state = 'waiting'), 0) AS waiting,
-       coalesce(sum(n.n) FILTER (WHERE n.state IN ('invalid', 'blocked', 'rejected')), 0) AS standing,
+       coalesce(sum(n.n) FILTER (WHERE n.state IN ('invalid', 'blocked', 'rejected')), 0)
+         - (SELECT count(*) FROM invoice v WHERE v.client_id = c.id AND v.state = 'rejected' AND v.settled_at IS NOT NULL) AS standing,
        coalesce(sum(n.n) FILTER (WHERE n.state = 'approved'), 0) AS approved,
        coalesce(sum(n.n) FILTER (WHERE n.state IN ('approved', 'sending', 'unknown', 'processing')), 0) AS moving
 FROM client c JOIN authorization a ON a.client_id = c.id

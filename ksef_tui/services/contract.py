@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from ksef_tui.domain.authorizations import AuthMethod
@@ -10,7 +11,7 @@ from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Act, Operator, require
 from ksef_tui.domain.standing import Pause
 from ksef_tui.domain.times import to_text
-from ksef_tui.services import client_views, clients, invoice_views, onboarding_views, pausing, switching
+from ksef_tui.services import client_views, clients, invoice_views, onboarding_views, pausing, repair_views, switching
 from ksef_tui.services import today as todays
 from ksef_tui.services.importing import ImportRow
 from ksef_tui.services.office import Office
@@ -77,6 +78,36 @@ def _queue_row(row: QueueRow) -> dict[str, Any]:
         "reference": row.reference,
         "attempts": row.attempts,
         "changed_at": to_text(row.changed_at),
+        "settled": row.settled,
+        "replaced_by": row.replaced_by,
+    }
+
+
+def explanation(office: Office, operator: Operator, invoice_id: int) -> dict[str, Any]:
+    """What is wrong with an invoice and what can be done: `queue explain`. Raises Problem."""
+    found = repair_views.explain(office, operator, invoice_id)
+    compared = found.comparison
+    return {
+        "id": found.invoice_id,
+        "number": found.number,
+        "state": found.state.value,
+        "reason_code": found.reason_code,
+        "reason": found.reason,
+        "settled": found.settled,
+        "meaning": found.meaning.sentence,
+        "what_to_do": found.meaning.what_to_do,
+        "ways": [{"way": w.way.value, "label": w.label, "key": w.key, "why_not": why_not} for w, why_not in found.ways],
+        "replaces": found.replaces,
+        "replaced_by": found.replaced_by,
+        "original": None
+        if compared is None
+        else {
+            "ksef_number": compared.ksef_number,
+            "document": None if compared.theirs is None else asdict(compared.theirs),
+            "differences": [asdict(one) for one in compared.differences],
+            "missing": compared.missing,
+            "text": list(repair_views.in_sentences(compared)),
+        },
     }
 
 

@@ -101,7 +101,7 @@ def check_paths(office: Office, paths: Sequence[Path]) -> list[ImportRow]:
         state = InvoiceState.INVALID if checked.errors else InvoiceState.WAITING
         number = checked.facts.number if checked.facts else ""
         rows.append(
-            ImportRow(candidate.name, None, state, number, _sentences(checked.errors), _sentences(checked.warnings))
+            ImportRow(candidate.name, None, state, number, sentences(checked.errors), sentences(checked.warnings))
         )
     return rows
 
@@ -111,13 +111,19 @@ def _xsd_folder(office: Office) -> Path | None:
     return Path(folder) if folder else None
 
 
+def check_document(office: Office, data: bytes, client_nip: str) -> Checked:
+    """All checks of one document for a client."""
+    return _check(office, data, client_nip, _xsd_folder(office))
+
+
 def _check(office: Office, data: bytes, client_nip: str | None, xsd_folder: Path | None) -> Checked:
     from ksef_tui.fa3.check import check  # late: lxml and the schema are needed only here
 
     return check(data, today=polish_day(office.clock()), client_nip=client_nip, xsd_folder=xsd_folder)
 
 
-def _sentences(findings: Sequence[object]) -> tuple[str, ...]:
+def sentences(findings: Sequence[object]) -> tuple[str, ...]:
+    """What checks found, for people."""
     return tuple(str(getattr(f, "message", f)) for f in findings)
 
 
@@ -160,7 +166,7 @@ def _insert(
     data: bytes,
     checked: Checked,
 ) -> ImportRow:
-    errors, warnings = _sentences(checked.errors), _sentences(checked.warnings)
+    errors, warnings = sentences(checked.errors), sentences(checked.warnings)
     sha256 = hashlib.sha256(data).hexdigest()
     known = invoices.by_bytes(office.db, client_id, sha256)
     state, code, reason = _verdict(office, client_id, checked)
@@ -179,7 +185,7 @@ def _insert(
     else:
         documents.put(connection, data)
         verdict = {"state": state, "reason_code": code, "reason": reason, "sha256": sha256, "client_id": client_id}
-        invoice_id = invoices.insert(connection, now, operator.id, {**_columns(file, data, checked), **verdict})
+        invoice_id = invoices.insert(connection, now, operator.id, {**columns_of(file, data, checked), **verdict})
         number = checked.facts.number if checked.facts else ""
         row = ImportRow(file, invoice_id, state, number, errors, warnings, reason)
     audit(
@@ -189,9 +195,9 @@ def _insert(
     return row
 
 
-def _columns(file: str, data: bytes, checked: Checked) -> dict[str, Any]:
+def columns_of(file: str, data: bytes, checked: Checked) -> dict[str, Any]:
     """What the queue knows of a document; empty where it could not be read."""
-    findings = {"errors": _sentences(checked.errors), "warnings": _sentences(checked.warnings)}
+    findings = {"errors": sentences(checked.errors), "warnings": sentences(checked.warnings)}
     known: dict[str, Any] = {
         "file": file.rpartition("/")[2],
         "size": len(data),

@@ -20,6 +20,7 @@ from ksef_tui.domain.text import fold
 from ksef_tui.domain.times import from_text, polish_day, warsaw
 from ksef_tui.services.guards import is_anothers
 from ksef_tui.services.office import Office
+from ksef_tui.services.repair_views import compare, in_sentences, links, meaning
 from ksef_tui.services.standing import Standing
 from ksef_tui.services.views import InvoiceDetails, InvoiceLine, QueueFilter, QueueRow, TimelineRow
 from ksef_tui.store import documents, invoices, records
@@ -169,6 +170,8 @@ def _queue_row(row: sqlite3.Row, why: Why | None, now: datetime) -> QueueRow:
         standing=why.text if why is not None and why.obstacle else "",
         why=why,
         urgent=row["urgent_at"] is not None and state in (InvoiceState.APPROVED, InvoiceState.SENDING),
+        settled=row["settled_at"] is not None and state is InvoiceState.REJECTED,
+        replaced_by=row["replaced_by"],
     )
 
 
@@ -205,7 +208,9 @@ def invoice_details(office: Office, operator: Operator, invoice_id: int) -> Invo
         more_lines=more,
         errors=tuple(findings.get("errors", ())) if row.state is InvoiceState.INVALID else (),
         warnings=tuple(findings.get("warnings", ())),
-        what_to_do=_what_to_do(row),
+        what_to_do=_what_to_do(row, settled=stored["settled_at"] is not None),
+        links=_links(office, stored),
+        original=_original(office, stored),
         timeline=timeline(office, operator, invoice_id),
         qr_link=_qr_link(office, stored) if row.ksef_number else "",
         xml=data[:XML_SHOWN].decode("utf-8", "replace"),
@@ -227,18 +232,25 @@ def _amount(value: Decimal | None) -> str:
     return "" if value is None else f"{value:f}"
 
 
-def _what_to_do(row: QueueRow) -> str:
-    if row.state is InvoiceState.REJECTED and row.reason_code.isdigit():
-        from ksef_tui.ksef.codes import invoice_code
-
-        return invoice_code(int(row.reason_code)).what_to_do
+def _what_to_do(row: QueueRow, *, settled: bool) -> str:
+    wrong = meaning(row.state, row.reason_code, settled)
+    if wrong is not None:
+        return wrong.what_to_do
     return {
         InvoiceState.WAITING: "Sprawdź fakturę i zatwierdź ją (z).",
-        InvoiceState.INVALID: "Popraw fakturę w programie, który ją wystawił, i zaimportuj nowy plik.",
-        InvoiceState.BLOCKED: "Usuń przyczynę i zwolnij fakturę (p), albo ją wycofaj (x).",
         InvoiceState.HELD: "Zwolnij fakturę (p), gdy ma iść dalej.",
         InvoiceState.UNKNOWN: "Nic nie rób: program sam sprawdza w KSeF, czy faktura dotarła. Nie wysyłaj jej ponownie inną drogą.",
     }.get(row.state, "")
+
+
+def _links(office: Office, stored: sqlite3.Row) -> tuple[str, ...]:
+    before, after = links(office, stored)
+    return tuple(f"{said} {which}" for said, which in (("Zastępuje:", before), ("Zastąpiona przez:", after)) if which)
+
+
+def _original(office: Office, stored: sqlite3.Row) -> tuple[str, ...]:
+    compared = compare(office, stored)
+    return () if compared is None else in_sentences(compared)
 
 
 def _qr_link(office: Office, stored: sqlite3.Row) -> str:

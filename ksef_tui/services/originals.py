@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from ksef_tui.domain.invoices import InvoiceState, UpoState
+from ksef_tui.domain.invoices import COLLISION, InvoiceState, UpoState
 from ksef_tui.domain.times import to_text
 from ksef_tui.ksef.api import Access
 from ksef_tui.ksef.crypto import hash_b64
@@ -20,14 +20,14 @@ from ksef_tui.ksef.errors import Refused
 from ksef_tui.services import login, looking
 from ksef_tui.services.outcomes import accept
 from ksef_tui.services.turn import Listed
-from ksef_tui.store import invoices, sessions
+from ksef_tui.store import collisions, invoices, sessions
 
 if TYPE_CHECKING:
     from ksef_tui.ksef.models import SessionInvoice
     from ksef_tui.services.turn import Turn
 
 S = InvoiceState
-DUPLICATE = 440
+DUPLICATE = int(COLLISION)
 OWN_SESSIONS_SEARCHED = 20
 _KINDS: tuple[Literal["Online", "Batch"], ...] = ("Online", "Batch")
 ASK_AGAIN = timedelta(minutes=10)
@@ -157,12 +157,14 @@ def _found(
             original_session=session, upo=UpoState.NONE if session and readable else UpoState.UNAVAILABLE,
         )  # fmt: skip
         return
-    reason = f"numer {row['number']} ma już w KSeF inna faktura ({number}) – popraw numer i zaimportuj nowy plik"
+    reason = f"numer {row['number']} ma już w KSeF inna faktura ({number}) – F4: co dalej"
     with turn.office.db.write() as connection:
-        invoices.move(
+        moved = invoices.move(
             connection, turn.now, row["id"], "settle", S.UNKNOWN, S.REJECTED,
-            attempt=row["attempts"], reason_code=str(DUPLICATE), reason=reason, ksef_number="",
+            attempt=row["attempts"], reason_code=COLLISION, reason=reason, ksef_number="",
         )  # fmt: skip
+        if moved:  # what it is, is read later, so that a person can compare the two (`collisions`)
+            collisions.put(connection, row["id"], ksef_number=number, missing="", next_look=None)
 
 
 def _still_unknown(turn: Turn, row: sqlite3.Row, refused: Refused) -> None:

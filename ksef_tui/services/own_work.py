@@ -16,6 +16,7 @@ from ksef_tui.services import (
     enrolment,
     lineage,
     login,
+    retrying,
     standing_identities,
     switch_over,
 )
@@ -23,7 +24,7 @@ from ksef_tui.services.calls import LEASE_SECONDS, Doing, LeaseLost, NotNow, doi
 from ksef_tui.services.office import Office
 from ksef_tui.services.turn import NoAccess, Polls, Turn, to_serve
 from ksef_tui.services.worker import LOOK_EVERY, Worker, one_pass
-from ksef_tui.store import authorizations, leases, onboardings, settings
+from ksef_tui.store import authorizations, invoices, leases, onboardings, settings
 
 
 async def carry_out(office: Office, client_id: int, *, patience: float, tell: Callable[[], None] | None = None) -> None:
@@ -96,6 +97,34 @@ async def carry_out_switches(office: Office, client_ids: Sequence[int], *, patie
         await asyncio.gather(*(one(client_id) for client_id in client_ids))
     finally:
         await worker.api.aclose()
+
+
+async def look_for(office: Office, ids: Sequence[int], *, patience: float) -> None:
+    """Look in KSeF for the refused invoices that somebody wants to try again (`retrying`), in this process, until each is
+    known or `patience` seconds have passed; what is left, a worker does."""
+    from ksef_tui.ksef.errors import KsefError
+
+    worker, loop = Worker(office), asyncio.get_running_loop()
+    end = loop.time() + patience
+    try:
+        for client_id in invoices.clients_of(office.db, ids):
+            polls = Polls()
+            while invoices.still_looked_for(office.db, client_id, ids) and loop.time() < end:
+                lease = leases.take(office.db, f"client:{client_id}", LEASE_SECONDS)
+                pause = LOOK_EVERY
+                if lease is not None:
+                    with suppress(KsefError):  # no answer: it is asked again
+                        pause = await intent_once(worker, client_id, polls, lease, do=_look) or LOOK_EVERY
+                await asyncio.sleep(min(pause, max(0.0, end - loop.time())))
+    except NoAccess:
+        return
+    finally:
+        await worker.api.aclose()
+
+
+async def _look(turn: Turn) -> None:
+    await lineage.follow(turn)
+    await retrying.go_on(turn)
 
 
 async def _test_suspects_once(worker: Worker, end: float) -> None:

@@ -37,7 +37,8 @@ FROM (
            count(*) AS n, sum(CAST(round(gross * 100) AS INTEGER)) AS cents, min(changed_at) AS changed_at,
            max(send_after) AS send_after, min(attachment) AS attachment, NULL AS urgent_at, json_group_array(id) AS ids
     FROM invoice INDEXED BY invoice_unsettled
-    WHERE state IN ('waiting', 'approved', 'held', 'blocked', 'invalid', 'rejected', 'sending', 'unknown')
+    WHERE settled_at IS NULL
+      AND state IN ('waiting', 'approved', 'held', 'blocked', 'invalid', 'rejected', 'sending', 'unknown')
     GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
     UNION ALL
     SELECT client_id, state, '', currency, '', '', NULL, NULL, count(*), sum(CAST(round(gross * 100) AS INTEGER)),

@@ -79,6 +79,8 @@ class QueueRow:
     standing: str = ""  # why it does not move though it is its turn, in Polish
     why: Why | None = None  # why an invoice that is to be sent waits, and until when
     urgent: bool = False  # a key marked it to go first
+    settled: bool = False  # refused, and a person decided that it stays so
+    replaced_by: int | None = None  # the invoice that took its place
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +209,8 @@ class InvoiceDetails:
     timeline: tuple[TimelineRow, ...]
     qr_link: str  # code I (facts §15); empty until accepted
     xml: str  # the document as text, at most 200 kB
+    links: tuple[str, ...] = ()  # Polish: whose place it took, and what took its place
+    original: tuple[str, ...] = ()  # Polish: what KSeF has under its number, and in what the two differ
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from ksef_tui.domain.times import from_text, to_text
 from ksef_tui.ksef.errors import Unauthorized
 from ksef_tui.services import (
     bulk,
+    collisions,
     dispatching,
     enrolment,
     interactive,
@@ -30,6 +31,7 @@ from ksef_tui.services import (
     personal,
     probing,
     receipts,
+    retrying,
     staff,
     staff_orders,
     standing_identities,
@@ -67,6 +69,7 @@ UNION SELECT id FROM client WHERE office = 1 AND EXISTS (SELECT 1 FROM identity 
 UNION SELECT client_id FROM client_session WHERE end_at <= :now OR refresh_until <= :now
 UNION SELECT client_id FROM staff_order WHERE state IN ('wanted', 'sent', 'unknown')
 UNION SELECT id FROM client WHERE reconcile_since IS NOT NULL
+UNION SELECT v.client_id FROM collision c JOIN invoice v ON v.id = c.invoice_id WHERE c.wanted = 1
 """
 
 
@@ -425,7 +428,9 @@ async def _steps(turn: Turn) -> None:
         tracking.follow,
         originals.settle,
         dispatching.dispatch,
+        retrying.go_on,
         receipts.fetch_receipts,
+        collisions.go_on,
         partial(interactive.close_idle, idle=idle),
     ):
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,7 +17,7 @@ _COLUMNS = frozenset(
     {
         "reason_code", "reason", "mode", "channel", "send_after", "approved_by", "session_id", "ordinal", "reference",
         "attempts", "ksef_number", "original_session", "accepted_at", "upo", "upo_sha256", "upo_at", "replaced_by", "next_look",
-        "urgent_at",
+        "urgent_at", "settled_at",
     }
 )  # fmt: skip
 _INSERTED = (
@@ -29,8 +30,11 @@ _INSERTED = (
 RECORDED = "(SELECT e.operator_id FROM invoice_event e WHERE e.invoice_id = v.id AND e.act = 'approve' ORDER BY e.id DESC LIMIT 1)"
 
 
-def insert(connection: sqlite3.Connection, now: datetime, operator_id: int | None, values: dict[str, Any]) -> int:
-    """A new invoice's id, with its first event. sqlite3.IntegrityError when the client has these bytes already."""
+def insert(
+    connection: sqlite3.Connection, now: datetime, operator_id: int | None, values: dict[str, Any], why: str = ""
+) -> int:
+    """A new invoice's id, with its first event, which may say `why` it came. sqlite3.IntegrityError when the client has
+    these bytes already."""
     at = to_text(now)
     cursor = connection.execute(
         f"INSERT INTO invoice ({', '.join(_INSERTED)}, created_at, changed_at) "
@@ -38,9 +42,8 @@ def insert(connection: sqlite3.Connection, now: datetime, operator_id: int | Non
         {**values, "at": at},
     )
     invoice_id = int(cursor.lastrowid or 0)
-    _event(
-        connection, at, invoice_id, "import", "", values["state"], operator_id, values["reason_code"], values["reason"]
-    )
+    said = why or values["reason"]
+    _event(connection, at, invoice_id, "import", "", values["state"], operator_id, values["reason_code"], said)
     return invoice_id
 
 
@@ -68,7 +71,7 @@ def move(
     if not may_move(act, old, new):
         raise ValueError(f"an invoice does not go from {old} to {new} by {act}")
     at = to_text(now)
-    values |= {"reason_code": reason_code, "reason": reason}
+    values = {"settled_at": None, **values, "reason_code": reason_code, "reason": reason}  # settled is where it stands
     changed = _update(connection, at, invoice_id, old, values, new, attempt)
     if changed:
         _event(connection, at, invoice_id, act, old, new, operator_id, reason_code, reason or told)
@@ -133,6 +136,49 @@ def occupying(db: Database, client_id: int, number_key: str, except_id: int = 0)
         f"SELECT * FROM invoice WHERE client_id = ? AND number_key = ? AND id <> ? AND (state IN ({marks}) "
         "OR (state = 'rejected' AND reason_code = '440')) ORDER BY id LIMIT 1",
         (client_id, number_key, except_id, *states),
+    )
+
+
+def replaced_from(db: Database, invoice_id: int) -> sqlite3.Row | None:
+    """The invoice whose place this one took."""
+    return db.row("SELECT * FROM invoice WHERE replaced_by = ?", (invoice_id,))
+
+
+def last_refusal(db: Database, invoice_id: int) -> sqlite3.Row | None:
+    """The event with which KSeF refused it the last time: its `reason_code` and `reason`."""
+    return db.row(
+        "SELECT * FROM invoice_event WHERE invoice_id = ? AND to_state = 'rejected' AND act NOT IN ('look', 'decide') "
+        "ORDER BY id DESC LIMIT 1",
+        (invoice_id,),
+    )
+
+
+def looked_for(db: Database, client_id: int, now: datetime, limit: int) -> list[sqlite3.Row]:
+    """A client's invoices that must be looked for in KSeF before another try, and whose look has come."""
+    return db.rows(
+        "SELECT * FROM invoice WHERE client_id = ? AND state = 'unknown' AND reason_code = 'retry' "
+        "AND (next_look IS NULL OR next_look <= ?) ORDER BY id LIMIT ?",
+        (client_id, to_text(now), limit),
+    )
+
+
+def clients_of(db: Database, ids: Sequence[int]) -> list[int]:
+    """Whose invoices these are."""
+    rows = db.rows(
+        "SELECT DISTINCT client_id FROM invoice WHERE id IN (SELECT value FROM json_each(?)) ORDER BY client_id",
+        (json.dumps(list(ids)),),
+    )
+    return [row[0] for row in rows]
+
+
+def still_looked_for(db: Database, client_id: int, ids: Sequence[int]) -> bool:
+    """Whether one of these invoices of a client is not found or given up yet."""
+    return bool(
+        db.value(
+            "SELECT 1 FROM invoice WHERE client_id = ? AND state = 'unknown' AND reason_code = 'retry' "
+            "AND id IN (SELECT value FROM json_each(?)) LIMIT 1",
+            (client_id, json.dumps(list(ids))),
+        )
     )
 
 

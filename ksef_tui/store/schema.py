@@ -306,4 +306,5 @@ STEPS: list[tuple[str, list[str]]] = [
     ("finding", queue.FINDING),
     ("today", queue.TODAY),
     ("clock", queue.CLOCK),
+    ("repair", queue.REPAIR),
 ]

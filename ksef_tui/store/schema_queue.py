@@ -1,4 +1,4 @@
-"""Steps of the schema that belong to sending: what is urgent, what is paused, which client rests after a failure."""
+"""Steps of the schema that belong to sending: what is urgent, what is paused, who rests, what is mended and how."""
 
 from __future__ import annotations
 
@@ -48,4 +48,27 @@ CLOCK = [
     """CREATE TABLE clock (
         id INTEGER PRIMARY KEY CHECK (id = 1), boot_id TEXT NOT NULL, distance REAL NOT NULL
     ) STRICT""",
+]
+
+# `collision`: what KSeF has under the number of a refused invoice. `wanted`: still to be read; `missing`: why it cannot be.
+REPAIR = [
+    "ALTER TABLE invoice ADD COLUMN settled_at TEXT",
+    "DROP INDEX invoice_unsettled",
+    """CREATE INDEX invoice_unsettled ON invoice (
+        client_id, state, issue_date, currency, approved_by, session_id, reason_code, reason, gross, changed_at, send_after,
+        attachment
+    ) WHERE settled_at IS NULL
+      AND state IN ('waiting', 'approved', 'held', 'blocked', 'invalid', 'rejected', 'sending', 'unknown')""",
+    "CREATE INDEX invoice_settled ON invoice (client_id) WHERE settled_at IS NOT NULL AND state = 'rejected'",
+    "CREATE INDEX invoice_replaced ON invoice (replaced_by) WHERE replaced_by IS NOT NULL",
+    """CREATE TABLE collision (
+        invoice_id INTEGER PRIMARY KEY REFERENCES invoice(id),
+        ksef_number TEXT NOT NULL DEFAULT '',
+        document_sha256 TEXT REFERENCES document(sha256),
+        wanted INTEGER NOT NULL DEFAULT 1 CHECK (wanted IN (0, 1)),
+        missing TEXT NOT NULL DEFAULT '',
+        next_look TEXT
+    ) STRICT""",
+    "CREATE INDEX collision_wanted ON collision (invoice_id) WHERE wanted = 1",
+    "INSERT INTO collision (invoice_id) SELECT id FROM invoice WHERE state = 'rejected' AND reason_code = '440'",
 ]

@@ -26,6 +26,7 @@ from ksef_tui.tui.dialogs.choices import Choice
 from ksef_tui.tui.dialogs.details import Details, Reader
 from ksef_tui.tui.dialogs.pick import Pick, Search, matching
 from ksef_tui.tui.present import Line, clean, fit
+from ksef_tui.tui.repair_acts import RepairActs
 from ksef_tui.tui.staff_acts import StaffActs
 from ksef_tui.tui.switch_acts import SwitchActs
 from ksef_tui.tui.today_acts import open_today
@@ -69,7 +70,9 @@ class Acts:
             "invoice.withdraw": self._withdraw,
             "invoice.hold": lambda action, situation: self._decide(approving.hold, "Wstrzymano"),
             "invoice.release": lambda action, situation: self._decide(approving.release, "Przywrócono"),
-            "invoice.retry": lambda action, situation: self._decide(approving.retry, "Do ponownego zatwierdzenia"),
+            "invoice.retry": lambda action, situation: self._decide(
+                approving.retry, "Sprawdzam w KSeF przed ponowieniem"
+            ),
             "list.state": self._choose_state,
             "search": self._search,
             "palette": self._palette,
@@ -79,6 +82,7 @@ class Acts:
             **BulkActs(screen, app, on_one).flows,
             **StaffActs(screen, app).flows,
             **UrgencyActs(screen, app, self._decide).flows,
+            **RepairActs(screen, app).flows,
         }
 
     @property

@@ -274,7 +274,13 @@ def invoice(look: Look, details: InvoiceDetails, width: int) -> list[Line]:
     lines += _field(
         "Brutto", money(row.gross, row.currency or "PLN") + ("" if row.currency not in ("", "PLN") else " zł"), width
     )
-    for title, found, tone in (("Błędy", details.errors, "bad"), ("Uwagi", details.warnings, "wait")):
+    if details.links:
+        lines += [(), *plain(details.links, width, "dim")]
+    for title, found, tone in (
+        ("Błędy", details.errors, "bad"),
+        ("Uwagi", details.warnings, "wait"),
+        ("Pod tym numerem", details.original, "wait"),
+    ):
         if found:
             lines += [(), ((title, tone),)]
             lines += [(("  ", "text"), (line, "text")) for text in found for line in wrap(text, width - 2)]

@@ -57,7 +57,9 @@ recover   invalid    -> unknown
 recover   rejected   -> unknown
 recover   withdrawn  -> unknown
 recover   replaced   -> unknown
-retry     rejected   -> waiting blocked
+retry     rejected   -> unknown
+look      unknown    -> accepted waiting blocked rejected
+decide    rejected   -> rejected
 send      approved   -> sending
 sent      sending    -> processing unknown rejected approved
 settle    unknown    -> processing accepted rejected approved
@@ -133,7 +135,7 @@ def test_only_an_approved_invoice_is_sent_and_only_a_waiting_one_is_approved() -
 
 
 @pytest.mark.parametrize(
-    "act", ["approve", "recall", "urge", "hold", "release", "withdraw", "replace", "retry", "recheck"]
+    "act", ["approve", "recall", "urge", "hold", "release", "withdraw", "replace", "retry", "recheck", "decide"]
 )
 def test_no_person_moves_an_invoice_that_is_on_the_wire(act: str) -> None:
     assert not any(may_move(act, old, new) for old in ON_THE_WIRE for new in InvoiceState)

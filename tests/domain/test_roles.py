@@ -34,6 +34,8 @@ invoice.release    a k c
 invoice.withdraw   a k c
 invoice.retry      a k c
 invoice.urge       a k c
+invoice.replace    a k c
+invoice.settle     a k c
 sending.pause      a k -
 upo.export         a k c
 invoice.export     a k c

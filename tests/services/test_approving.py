@@ -19,7 +19,7 @@ ACTS = {
     "hold": {S.WAITING: S.HELD, S.APPROVED: S.HELD},
     "release": {S.HELD: S.WAITING, S.BLOCKED: S.WAITING},
     "withdraw": dict.fromkeys((S.INVALID, S.WAITING, S.APPROVED, S.HELD, S.BLOCKED, S.REJECTED), S.WITHDRAWN),
-    "retry": {S.REJECTED: S.WAITING},
+    "retry": {S.REJECTED: S.UNKNOWN},
 }
 
 
@@ -29,7 +29,9 @@ def client(house: House) -> Client:
 
 
 def in_state(house: House, client: Client, state: InvoiceState, code: str = "") -> int:
-    """An invoice in that state, however it got there."""
+    """An invoice in that state, however it got there; of a client where KSeF could be asked about a refused one."""
+    if state is S.REJECTED:
+        house.edit("UPDATE authorization SET state = 'active' WHERE client_id = ?", client.id)
     [invoice_id] = house.bring(client, papers.invoice(client.nip))
     house.edit("UPDATE invoice SET state = ?, reason_code = ? WHERE id = ?", state, code, invoice_id)
     return invoice_id
@@ -60,7 +62,7 @@ def test_retry_only_where_another_try_can_help(house: House, client: Client, cod
     invoice_id = in_state(house, client, S.REJECTED, str(code))
     result = approving.retry(house.office, house.admin, [invoice_id])
     helps = code in (405, 410, 435, 500, 550)
-    assert house.states([invoice_id]) == ["waiting" if helps else "rejected"]
+    assert house.states([invoice_id]) == ["unknown" if helps else "rejected"]
     assert bool(result.refused) is not helps
 
 

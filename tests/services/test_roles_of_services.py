@@ -22,6 +22,7 @@ from ksef_tui.services import (
     certifying,
     client_views,
     clients,
+    collisions,
     configuring,
     contract,
     ending,
@@ -34,6 +35,8 @@ from ksef_tui.services import (
     onboarding,
     operators,
     pausing,
+    repair_views,
+    replacing,
     reserve,
     staff,
     staff_orders,
@@ -142,6 +145,12 @@ REFUSED: dict[str, Ask] = {
     "pausing.pause": lambda s, o: pausing.pause(s.office, o, [s.mine.id]),
     "pausing.pause of its own": lambda s, o: pausing.pause(s.office, o, [s.other.id]),
     "pausing.resume": lambda s, o: pausing.resume(s.office, o, pausing.EVERYTHING),
+    "replacing.preview": lambda s, o: replacing.preview(s.office, o, s.invoice, "a.xml", b"<a/>"),
+    "replacing.replace": lambda s, o: replacing.replace(s.office, o, s.invoice, "a.xml", b"<a/>"),
+    "repair_views.explain": lambda s, o: repair_views.explain(s.office, o, s.invoice),
+    "contract.explanation": lambda s, o: contract.explanation(s.office, o, s.invoice),
+    "collisions.ask_again": lambda s, o: collisions.ask_again(s.office, o, s.invoice),
+    "collisions.refused_as_collision": lambda s, o: collisions.refused_as_collision(s.office, o, s.invoice),
     "operators.listed": lambda s, o: operators.listed(s.office, o),
     "client_views.authorization": lambda s, o: client_views.authorization(s.office, o, s.mine.id),
     "invoice_views.invoice_details": lambda s, o: invoice_views.invoice_details(s.office, o, s.invoice),
@@ -245,11 +254,15 @@ def test_every_service_function_that_is_told_who_acts_is_in_these_tables():
     """A new function that takes an operator must be asked about here."""
     asked = {name.split(" ")[0] for name in (*REFUSED, *SEES_ONLY_OWN)}
     asked |= {f"approving.{act}" for act in ("approve", "recall", "urge", "hold", "release", "withdraw", "retry")}
-    asked |= {"invoice_views.timeline", "authorising.usable_identity"}  # their callers have asked already
+    asked |= {
+        "invoice_views.timeline",
+        "authorising.usable_identity",
+        "approving.settle",
+    }  # their callers have asked already
     modules = (
         approving, authorising, certifying, client_views, clients, configuring, contract, ending, exporting, external, identities,
         importing, invoice_views, letters, onboarding, operators, reserve, switching, syncing, vaulting, views, standing_identities,
-        staff, staff_orders, staff_views, standing, pausing, today,
+        staff, staff_orders, staff_views, standing, pausing, today, collisions, repair_views, replacing,
     )  # fmt: skip
     taking = {
         f"{module.__name__.rpartition('.')[2]}.{name}"

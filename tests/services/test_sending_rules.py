@@ -370,6 +370,7 @@ async def test_what_ksef_could_not_process_is_sent_again_when_a_person_says_so(h
     assert (house.invoice(invoice_id)["state"], house.invoice(invoice_id)["reason_code"]) == ("rejected", str(code))
     assert house.ministry.posts(SEND) == 1, "never by itself"
     assert approving.retry(house.office, house.admin, [invoice_id]).done == 1
+    await house.work()
     assert house.states([invoice_id]) == ["waiting"]
     approving.approve(house.office, house.admin, [invoice_id])
     await house.work()

@@ -1,0 +1,105 @@
+"""A number that another document has in KSeF (440, other bytes): what that document is, for a person who must decide (F5)."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import timedelta
+from typing import Any
+
+from ksef_tui.domain.invoices import COLLISION, InvoiceState
+from ksef_tui.domain.problems import Problem
+from ksef_tui.domain.repair import Document
+from ksef_tui.domain.roles import Act, Operator, may, require
+from ksef_tui.domain.times import to_text
+from ksef_tui.ksef.api import Access
+from ksef_tui.ksef.errors import Refused, Unauthorized
+from ksef_tui.services import login, looking
+from ksef_tui.services.office import Office
+from ksef_tui.services.turn import Turn
+from ksef_tui.store import collisions, documents, invoices
+
+AT_A_TIME = 10
+ASK_AGAIN = timedelta(minutes=10)
+NO_RIGHT = "brakuje prawa przeglądania faktur (InvoiceRead), więc treści faktury z KSeF nie widać"
+GONE = "KSeF nie pokazuje już faktury o tym numerze"
+
+
+async def go_on(turn: Turn) -> None:
+    """Read what KSeF has under the numbers of refused invoices, as far as the right goes. Raises NoAccess, NotNow, KsefError."""
+    for row in collisions.due(turn.office.db, turn.client_id, turn.now, AT_A_TIME):
+        access = await login.access_for(turn)
+        turn.doing.invoice_id = row["id"]
+        try:
+            await _read(turn, access, row)
+        except Unauthorized:
+            raise
+        except Refused as refused:
+            if refused.status == 403:
+                _note(turn, row, wanted=0, missing=NO_RIGHT)
+            elif refused.code in looking.NOT_STORED_YET:
+                _note(turn, row, next_look=to_text(turn.now + ASK_AGAIN))
+            else:
+                _note(turn, row, wanted=0, missing=f"KSeF odmówił: {refused.message}")
+        finally:
+            turn.doing.invoice_id = None
+
+
+async def _read(turn: Turn, access: Access, row: sqlite3.Row) -> None:
+    number = row["original"] or (await looking.in_ksef(turn, access, row))[0]
+    if not number:
+        _note(turn, row, wanted=0, missing=GONE)
+        return
+    original = await turn.api.invoice(access, number)
+    with turn.office.db.write() as connection:
+        sha256 = documents.put(connection, original.body)
+        collisions.put(
+            connection, row["id"], ksef_number=number, document_sha256=sha256, wanted=0, missing="", next_look=None
+        )
+
+
+def _note(turn: Turn, row: sqlite3.Row, **values: Any) -> None:
+    with turn.office.db.write() as connection:
+        collisions.put(connection, row["id"], **values)
+
+
+def ask_again(office: Office, operator: Operator, invoice_id: int) -> None:
+    """Have what KSeF has read once more, for instance after the client granted the right. Raises Problem."""
+    row = refused_as_collision(office, operator, invoice_id)
+    require(operator, Act.INVOICE_SETTLE, row["client_id"])
+    with office.db.write() as connection:
+        collisions.put(connection, invoice_id, wanted=1, missing="", next_look=None)
+        invoices.note(connection, office.clock(), invoice_id, InvoiceState.REJECTED)  # a worker wakes by it
+
+
+def refused_as_collision(office: Office, operator: Operator, invoice_id: int) -> sqlite3.Row:
+    """The invoice that was refused because of its number. Raises Problem("unknown_invoice"), Problem("no_collision")."""
+    row = invoices.get(office.db, invoice_id)
+    if row is None or not may(operator, Act.SEE, row["client_id"]):
+        raise Problem("unknown_invoice", f"Nie ma faktury {invoice_id}.")
+    if (row["state"], row["reason_code"]) != (InvoiceState.REJECTED, COLLISION):
+        raise Problem("no_collision", f"{row['number']}: jej numer nie jest zajęty w KSeF przez inną fakturę.")
+    return row
+
+
+def original(office: Office, invoice_id: int) -> Document | None:
+    """What the document in KSeF says; None while it is not here, or when it cannot be read."""
+    known = collisions.get(office.db, invoice_id)
+    if known is None or known["document_sha256"] is None:
+        return None
+    return written(documents.get(office.db, known["document_sha256"]))
+
+
+def written(data: bytes) -> Document | None:
+    """What a document says, for a comparison; None when it cannot be read."""
+    from ksef_tui.fa3.read import lines, read  # late: lxml
+
+    try:
+        facts = read(data)
+        rows, more = lines(data, 200)
+    except (Problem, ValueError):
+        return None
+    items = tuple(f"{row.name}: {'' if row.net is None else format(row.net, 'f')}" for row in rows)
+    return Document(
+        number=facts.number, kind=facts.kind, issue_date=facts.issue_date.isoformat(), buyer_nip=facts.buyer_nip or "",
+        buyer=facts.buyer, gross=str(facts.gross), currency=facts.currency, items=items if not more else None,
+    )  # fmt: skip
