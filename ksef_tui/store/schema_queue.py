@@ -56,7 +56,7 @@ REPAIR = [
     "DROP INDEX invoice_unsettled",
     """CREATE INDEX invoice_unsettled ON invoice (
         client_id, state, issue_date, currency, approved_by, session_id, reason_code, reason, gross, changed_at, send_after,
-        attachment
+        attachment, settled_at
     ) WHERE settled_at IS NULL
       AND state IN ('waiting', 'approved', 'held', 'blocked', 'invalid', 'rejected', 'sending', 'unknown')""",
     "CREATE INDEX invoice_settled ON invoice (client_id) WHERE settled_at IS NOT NULL AND state = 'rejected'",
