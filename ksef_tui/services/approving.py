@@ -16,7 +16,7 @@ from ksef_tui.domain.roles import Act, Operator, may, require
 from ksef_tui.domain.text import count_of
 from ksef_tui.domain.times import polish_day, to_text
 from ksef_tui.services.client_views import state_of
-from ksef_tui.services.clock_jumps import settle
+from ksef_tui.services.clock_jumps import settle as settle_clock
 from ksef_tui.services.guards import guard
 from ksef_tui.services.office import Office
 from ksef_tui.store import authorizations, invoices
@@ -59,7 +59,7 @@ Decide = Callable[[sqlite3.Row, datetime], "tuple[InvoiceState, str, str, dict[s
 
 def approve(office: Office, operator: Operator, ids: Sequence[int]) -> ActResult:
     """Waiting invoices → approved. They go out when the recall window has passed (design §6 rule 11)."""
-    settle(office)
+    settle_clock(office)
     send_after = to_text(office.clock() + timedelta(seconds=office.recall_seconds))
 
     def decide(row: sqlite3.Row, now: datetime) -> tuple[InvoiceState, str, str, dict[str, Any]]:
