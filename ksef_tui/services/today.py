@@ -136,7 +136,12 @@ def _of_invoices(office: Office, rows: list[sqlite3.Row], covered: set[int], now
             why = reader.why(row) if not everybodys else None
         due = rules.is_due(row["issue_date"], state, now)
         stands = bool(everybodys) or (why is not None and (why.obstacle or why.code == "nobody_sends"))
-        kind = rules.kind_of(state, stands=stands, due=due) if state is not InvoiceState.ACCEPTED else Kind.RECEIPT
+        leaves = why is not None and why.code == "recall"  # in seconds, by itself
+        kind = (
+            Kind.RECEIPT
+            if state is InvoiceState.ACCEPTED
+            else rules.kind_of(state, stands=stands, due=due and not leaves)
+        )
         if kind is None:
             continue
         bag = bags[kind, None if everybodys else client_id, due]
@@ -340,18 +345,19 @@ def _ending(rows: list[sqlite3.Row], now: datetime) -> Item:
 
 
 def _with_approved(items: Iterable[Item], rows: list[sqlite3.Row], now: datetime) -> list[Item]:
-    """The approved invoices of a client without access belong to the row that says so, whatever their date."""
+    """The approved invoices of a client without access belong to the row that says so; it is due with what waits for it."""
     bags: dict[int, _Bag] = defaultdict(_Bag)
     dated: set[int] = set()
     for row in rows:
         if row["state"] in ("approved", "sending"):
             bags[row["client_id"]].add(row, "", "")
-            if rules.is_due(row["issue_date"], InvoiceState(row["state"]), now):
-                dated.add(row["client_id"])
+        needs_access = row["state"] in ("approved", "sending", "waiting")
+        if needs_access and rules.is_due(row["issue_date"], InvoiceState(row["state"]), now):
+            dated.add(row["client_id"])
     found = []
     for item in items:
-        mine = [bags[one] for one in item.clients if one in bags] if item.kind in (Kind.ACCESS, Kind.STOPPED) else []
-        if mine:
+        if item.kind in (Kind.ACCESS, Kind.STOPPED):
+            mine = [bags[one] for one in item.clients if one in bags]
             due = any(one in dated for one in item.clients)
             cents, states = Counter[str](), Counter[InvoiceState]()
             for bag in mine:

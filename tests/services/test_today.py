@@ -13,7 +13,7 @@ from support.houses import Client, House
 from ksef_tui.domain.roles import Role
 from ksef_tui.domain.times import WARSAW, to_text
 from ksef_tui.domain.today import Item, Kind
-from ksef_tui.services import approving, contract, pausing
+from ksef_tui.services import approving, configuring, contract, pausing
 from ksef_tui.services.today import done_today, today
 from ksef_tui.store import leases
 
@@ -106,6 +106,16 @@ def test_what_is_dated_today_is_shown_apart_from_half_past_two_approved_or_not(s
     assert found(sending)[0].why.endswith("z dzisiejszą datą, zostało 45 min do północy")
     at(sending, 0, 5, papers.today() + timedelta(days=1))
     assert [(item.due, item.count) for item in found(sending)] == [(False, 2)]
+
+
+def test_what_can_still_be_recalled_goes_by_itself(sending: House):
+    configuring.change(sending.office, sending.admin, "recall_seconds", "60")
+    client = authorised(sending)
+    at(sending, 15)
+    sending.approved(client)
+    assert found(sending) == []
+    at(sending, 15, 2)
+    assert kinds(sending) == [Kind.OUTGOING]
 
 
 def test_each_state_that_needs_a_person_says_why(sending: House):
