@@ -37,8 +37,9 @@ SECOND_OVER = 2.0  # seconds after which the limit of a second is empty again
 
 
 @contextmanager
-def _house(clients: int) -> Iterator[tuple[House, list[Client], Paper]]:
-    """An office with so many clients that granted it rights, at a KSeF that keeps production's limits from now on."""
+def limited_house(clients: int, took_back: int = TOOK_BACK) -> Iterator[tuple[House, list[Client], Paper]]:
+    """An office with so many clients that granted it rights, at a KSeF that keeps production's limits from now on; of
+    every 200 clients `took_back` took them back."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         place = Path(folder) / "ministry"
         furnishing = Process(place)
@@ -46,7 +47,7 @@ def _house(clients: int) -> Iterator[tuple[House, list[Client], Paper]]:
         paper = seal(house.nip)
         try:
             identity = house.identity(paper=paper)
-            known = [_client(house, n, identity) for n in range(clients)]
+            known = [_client(house, n, identity, took_back) for n in range(clients)]
         finally:
             house.ministry.close()
             furnishing.stop()
@@ -60,10 +61,10 @@ def _house(clients: int) -> Iterator[tuple[House, list[Client], Paper]]:
             process.stop()
 
 
-def _client(house: House, n: int, identity: int) -> Client:
+def _client(house: House, n: int, identity: int, took_back: int) -> Client:
     """A client whose authorisation worked yesterday."""
     nip = new_nip(n)
-    if n % 200 >= TOOK_BACK:
+    if n % 200 >= took_back:
         house.ministry.grant(nip, house.nip, *BOTH)
     now = to_text(house.office.clock())
     with house.db.write() as connection:
@@ -81,7 +82,7 @@ def _client(house: House, n: int, identity: int) -> Client:
 
 def many(scale: Scale) -> list[Figure]:
     """Every client is checked by a worker while keys are pressed on a screen beside it."""
-    with _house(scale.many) as (house, clients, paper):
+    with limited_house(scale.many) as (house, clients, paper):
         before = house.ministry.refused_by_limits()
         bare = asyncio.run(_one_after_another(house, clients, paper))
         bare_refused = house.ministry.refused_by_limits() - before
@@ -170,7 +171,7 @@ def _with_a_screen(house: House, scale: Scale) -> tuple[dict[str, list[float]], 
 
 def sync(scale: Scale) -> list[Figure]:
     """The list of all who granted rights: read page by page within the limits, and taken over."""
-    with _house(scale.granting) as (house, _, _):
+    with limited_house(scale.granting) as (house, _, _):
         row = house.db.row("SELECT id, nip FROM client WHERE office = 1")
         house.edit("DELETE FROM authorization WHERE client_id <> ?", row["id"])
         house.edit("DELETE FROM client WHERE office = 0")

@@ -32,6 +32,10 @@ class Scale:
     each: int  # invoices of each of those clients
     many: int  # clients that are checked at once
     granting: int  # clients on the list from KSeF
+    month: int  # clients of a month end
+    month_each: int  # invoices of each of them
+    month_bare: int  # clients whom the independent client serves beside it
+    package: int  # invoices in one package
     _folder: Path | None = field(default=None, repr=False)
 
     def small_place(self) -> Path:
@@ -63,6 +67,7 @@ def full() -> Scale:
         start_office=Size(500, 100_000), small=Size(500, 1_000), big=Size(5_000, 1_000_000), calm=1.0, starts=7, keys=40, steps=20,
         pages=20,
         rest=20.0, changes=20, commands=5, documents=2_000, interactive=30, clients=10, each=30, many=500, granting=2_000,
+        month=300, month_each=30, month_bare=5, package=10_000,
     )  # fmt: skip
 
 
@@ -72,4 +77,5 @@ def small() -> Scale:
         start_office=Size(20, 100), small=Size(60, 300), big=Size(80, 1_000), calm=0.2, starts=1, keys=2, steps=2, pages=1, rest=0.5,
 
         changes=2, commands=1, documents=20, interactive=3, clients=2, each=2, many=12, granting=130,
+        month=2, month_each=3, month_bare=1, package=200,
     )  # fmt: skip

@@ -97,6 +97,11 @@ class Ministry:
         """How many calls of anybody were answered with 429 since the sandbox started."""
         return self._state()["too_many_requests"]
 
+    def in_ksef(self) -> list[dict[str, Any]]:
+        """All invoices that have a KSeF number."""
+        found: list[dict[str, Any]] = self._state()["invoices"]
+        return found
+
     def numbered(self, nip: str) -> list[dict[str, Any]]:
         """The invoices of a seller that have a KSeF number."""
         return [row for row in self._state()["invoices"] if row["seller"] == nip]
