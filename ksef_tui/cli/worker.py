@@ -29,17 +29,15 @@ GRACE = 3.0  # seconds that calls under way get when the time is over; what they
 @click.pass_obj
 def worker(context: Context, until_idle: bool, timeout: float | None, print_unit: bool, until_eof: bool) -> None:
     """Wysyła: zamienia zapisane zamiary na wywołania KSeF."""
-    from ksef_tui.services import batches, sealing, supervised
+    from ksef_tui.services import supervised
     from ksef_tui.services.standing import standing
 
     office, operator = context.office, context.operator
     if print_unit:
         how = [sys.executable, "-m", "ksef_tui"]
-        click.echo(supervised.unit(office, operator.login, getpass.getuser(), how), nl=False)
+        click.echo(supervised.unit(office, operator, getpass.getuser(), how), nl=False)
         return
-    _ = office.sealer  # a missing key is said now, not at the first invoice
-    sealing.drop_left_over(office)
-    batches.drop_left_over(office)
+    supervised.begin(office, operator)
     in_time = asyncio.run(_serve(context, until_idle=until_idle, timeout=timeout, until_eof=until_eof))
     if until_idle:
         for nip, name, count, why in standing(office, operator):

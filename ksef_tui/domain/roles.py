@@ -52,6 +52,7 @@ class Act(StrEnum):
     SETTING_CHANGE = "setting.change"
     BACKUP = "backup"
     DOCTOR = "doctor"
+    WORK = "worker"
     VAULT_STATUS = "vault.status"
     VAULT_PASSPHRASE = "vault.passphrase"
     VAULT_PROTECT = "vault.protect"
@@ -85,7 +86,7 @@ _ADMIN_ONLY = frozenset(
     }
 )  # fmt: skip
 _OFFICE_ONLY = _ADMIN_ONLY | {
-    Act.DOCTOR, Act.STAFF_SEE, Act.SENDING_PAUSE,
+    Act.DOCTOR, Act.WORK, Act.STAFF_SEE, Act.SENDING_PAUSE,
     Act.CLIENT_ADD, Act.IDENTITY_ADD, Act.IDENTITY_TAKEOVER, Act.AUTH_SWITCH, Act.CERTIFICATE_ENROL, Act.CERTIFICATE_REVOKE,
 }  # fmt: skip
 

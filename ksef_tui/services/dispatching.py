@@ -38,7 +38,7 @@ async def dispatch(turn: Turn) -> None:
     urgent = [row for row in due if row["urgent_at"]]
     rest = [row for row in due if not row["urgent_at"]]
     for rows in (urgent, rest):  # what a person marked goes before the rest and apart from it
-        if rows:
+        if rows and not turn.settling:
             await _send(turn, access, rows)
 
 

@@ -30,13 +30,15 @@ def anything_moves(office: Office) -> bool:
         works = state in CAN_SEND or state == "read_only"
         if works and (row["on_wire"] or row["receipts"] or row["sessions"]):
             return True
+        if state in CAN_SEND and row["restored"]:  # what went out since the backup is looked for, whoever approved what
+            return True
         if state in CAN_SEND and row["approved"] and not row["paused"] and not stopped:
             return True
     return False
 
 
 _MOVING = f"""
-SELECT a.client_id, a.state, a.valid_until, a.method,
+SELECT a.client_id, a.state, a.valid_until, a.method, c.reconcile_since IS NOT NULL AND c.archived_at IS NULL AS restored,
   EXISTS (SELECT 1 FROM pause p WHERE p.client_id = a.client_id AND p.ended_at IS NULL) AS paused,
   CASE WHEN i.operator_id IS NULL
     THEN EXISTS (SELECT 1 FROM invoice v WHERE v.client_id = a.client_id AND v.state = 'approved' AND v.approved_by IS NOT NULL)

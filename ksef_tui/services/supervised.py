@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from ksef_tui.domain.roles import Act, Operator, require
 from ksef_tui.domain.text import count_of
+from ksef_tui.services import batches, sealing
 from ksef_tui.services.office import Office
 from ksef_tui.services.worker import STOP_WITHIN, Worker
 from ksef_tui.store import leases
@@ -45,6 +47,17 @@ class Notifier:
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as door:
             door.settimeout(1.0)
             door.sendto("\n".join(lines).encode(), address)
+
+
+def begin(office: Office, operator: Operator) -> None:
+    """Before a worker starts: who starts it may, the key is there, and what died processes left is cleared away.
+
+    Raises Problem: a client's operator, a key that is missing or wrong.
+    """
+    require(operator, Act.WORK, None)
+    _ = office.sealer  # said now, not at the first invoice
+    sealing.drop_left_over(office)
+    batches.drop_left_over(office)
 
 
 async def supervise(worker: Worker, notifier: Notifier) -> None:
@@ -133,10 +146,11 @@ WantedBy=multi-user.target
 """
 
 
-def unit(office: Office, login: str, user: str, program: list[str]) -> str:
-    """A systemd unit for this office's worker; `program` is how ksef-tui is started."""
+def unit(office: Office, operator: Operator, user: str, program: list[str]) -> str:
+    """A systemd unit for this office's worker; `program` is how ksef-tui is started, `user` whom it runs as."""
+    require(operator, Act.WORK, None)
     folder = office.data_dir.absolute()
-    command = [*program, "--data-dir", str(folder), "--operator", login, "worker"]
+    command = [*program, "--data-dir", str(folder), "--operator", operator.login, "worker"]
     credential = f"LoadCredential={CREDENTIAL}:/etc/ksef-tui/passphrase"
     if office.keys.protection() != "passphrase":
         credential = f"# gdy klucz biura ma hasło (ksef-tui vault protect --with passphrase):\n# {credential}"

@@ -222,7 +222,7 @@ async def test_told_to_stop_while_a_package_goes_up_it_is_finished_by_the_next(h
 
 
 def unit_of(house: House, *, program: list[str] | None = None) -> str:
-    return supervised.unit(house.office, LOGIN, "root", program or [sys.executable, "-m", "ksef_tui"])
+    return supervised.unit(house.office, house.admin, "root", program or [sys.executable, "-m", "ksef_tui"])
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")

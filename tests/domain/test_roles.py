@@ -42,6 +42,7 @@ invoice.export     a k c
 setting.change     a - -
 backup             a - -
 doctor             a k -
+worker             a k -
 vault.status       a - -
 vault.passphrase   a - -
 vault.protect      a - -
