@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,10 +30,12 @@ LONGEST_NOTE = 300  # characters
 
 @dataclass(frozen=True, slots=True)
 class ActResult:
-    """How many invoices it was done to, and for the others why not (id, Polish sentence)."""
+    """How many invoices it was done to, and for the others why not (id, Polish sentence). `left`: how many were not
+    looked at any more, because a person stopped it."""
 
     done: int
     refused: tuple[tuple[int, str], ...]
+    left: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,13 +199,8 @@ def summary(office: Office, operator: Operator, ids: Sequence[int]) -> ApprovalS
     today = polish_day(office.clock())
     totals: dict[int, list[sqlite3.Row]] = {}
     past, future = 0, 0
-    for invoice_id in ids:
-        row = invoices.get(office.db, invoice_id)
-        if (
-            row is None
-            or row["state"] != InvoiceState.WAITING
-            or not may(operator, Act.INVOICE_APPROVE, row["client_id"])
-        ):
+    for row in _waiting(office, ids):
+        if row["client_id"] not in totals and not may(operator, Act.INVOICE_APPROVE, row["client_id"]):
             continue
         totals.setdefault(row["client_id"], []).append(row)
         day = date.fromisoformat(row["issue_date"])
@@ -222,6 +220,16 @@ def summary(office: Office, operator: Operator, ids: Sequence[int]) -> ApprovalS
             count_of(future, "faktura ma", "faktury mają", "faktur ma") + " datę przyszłą i nie zostanie wysłana."
         )
     return ApprovalSummary(sum(t.count for t in by_client), by_client, tuple(warnings))
+
+
+def _waiting(office: Office, ids: Sequence[int]) -> Iterator[sqlite3.Row]:
+    """What is told of those of these invoices that wait for approval, some thousands at a time."""
+    for start in range(0, len(ids), 5_000):
+        yield from office.db.rows(
+            "SELECT client_id, gross, currency, issue_date FROM invoice WHERE state = 'waiting' "
+            "AND id IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(ids[start : start + 5_000])),),
+        )
 
 
 def _cannot_go(office: Office, client_ids: Iterable[int]) -> Iterator[tuple[str, str]]:

@@ -25,12 +25,14 @@ from ksef_tui.tui.dialogs.bring_in import BringIn
 from ksef_tui.tui.dialogs.choices import Choice
 from ksef_tui.tui.dialogs.details import Details, Reader
 from ksef_tui.tui.dialogs.pick import Pick, Search, matching
+from ksef_tui.tui.dialogs.working import AT_A_TIME, Working
 from ksef_tui.tui.present import Line, clean, fit
 from ksef_tui.tui.repair_acts import RepairActs
 from ksef_tui.tui.staff_acts import StaffActs
 from ksef_tui.tui.switch_acts import SwitchActs
 from ksef_tui.tui.today_acts import open_today
 from ksef_tui.tui.urgency_acts import UrgencyActs
+from ksef_tui.tui.windowed import MOST_MARKS
 
 if TYPE_CHECKING:
     from ksef_tui.tui.app import KsefTui
@@ -119,7 +121,9 @@ class Acts:
 
     def _mark_all(self) -> None:
         if not self._screen.marked_list().mark_all():
-            self._app.say("Za dużo wierszy, by zaznaczyć wszystkie: zawęź listę filtrem (/).", "warning")
+            self._app.say(
+                f"Naraz można zaznaczyć {MOST_MARKS // 1000} tysięcy wierszy: zawęź listę filtrem (/).", "warning"
+            )
 
     async def _open(self, action: Action, situation: Situation) -> None:
         screen = self._screen
@@ -172,7 +176,7 @@ class Acts:
             production=self._screen.environment == "production",
         )
         if await self._app.push_screen_wait(question):
-            result = await desk.act(lambda: approving.approve(desk.office, desk.operator, wanted))
+            result = await self._in_steps(approving.approve, "Zatwierdzanie", wanted)
             self._done("Zatwierdzono", result, " Klawisz c cofa, dopóki się nie wysyłają.")
 
     async def _recall(self, action: Action, situation: Situation) -> None:
@@ -186,7 +190,7 @@ class Acts:
         if not ids:
             self._app.say("Nic tego klienta nie czeka już na wysłanie.", "warning")
             return
-        self._done("Cofnięto", await desk.act(lambda: approving.recall(desk.office, desk.operator, ids)))
+        self._done("Cofnięto", await self._in_steps(approving.recall, "Cofanie", ids))
 
     async def _withdraw(self, action: Action, situation: Situation) -> None:
         count = len(self._screen.invoices())
@@ -203,13 +207,25 @@ class Acts:
             await self._decide(approving.withdraw, "Wycofano")
 
     async def _decide(self, service: Callable[..., ActResult], verb: str) -> None:
-        desk, ids = self.desk, self._screen.invoices()
-        self._done(verb, await desk.act(lambda: service(desk.office, desk.operator, ids)))
+        self._done(verb, await self._in_steps(service, verb, self._screen.invoices()))
+
+    async def _in_steps(self, service: Callable[..., ActResult], title: str, ids: Sequence[int]) -> ActResult:
+        """Many are done some at a time, in sight: a person sees how far it is, and may stop."""
+        desk = self.desk
+
+        async def step(some: Sequence[int]) -> ActResult:
+            return await desk.act(lambda: service(desk.office, desk.operator, some))
+
+        if len(ids) <= AT_A_TIME:
+            return await step(ids)
+        return await self._app.push_screen_wait(Working(title, ids, step, self._app.trouble))
 
     def _done(self, verb: str, result: ActResult, more: str = "") -> None:
         self._screen.marked_list().unmark()
         if result.done:
             self._app.say(f"{verb}: {describe.invoices(result.done)}.{more}")
+        if result.left:
+            self._app.say(f"Zatrzymano: {describe.invoices(result.left)} bez zmian.", "warning")
         if result.refused:
             shown = [reason for _, reason in result.refused[:3]]
             rest = len(result.refused) - len(shown)

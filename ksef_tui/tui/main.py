@@ -25,9 +25,10 @@ from ksef_tui.tui.access import AuthorizationPane, facts_of
 from ksef_tui.tui.desk import Desk, Loader
 from ksef_tui.tui.keys import Keys
 from ksef_tui.tui.lines import TONE_CLASSES, Lines
-from ksef_tui.tui.panes import ClientsPane, FilteredPane, QueuePane
+from ksef_tui.tui.panes import ClientsPane, FilteredPane
 from ksef_tui.tui.panes import Pane as PaneWidget
 from ksef_tui.tui.present import Line
+from ksef_tui.tui.queue_pane import QueuePane
 from ksef_tui.tui.runs import RunWatch
 from ksef_tui.tui.today import Row, TodayPane, with_facts
 from ksef_tui.tui.windowed import WindowList
@@ -404,6 +405,10 @@ class MainScreen(Screen[None]):
             self.today.marks_changed()
         else:
             self.clients.renew_edges()
+        self.keys.renew()
+
+    @on(QueuePane.Counted)
+    def _counted(self) -> None:
         self.keys.renew()
 
     @on(WindowList.ReadFailed)

@@ -24,7 +24,7 @@ from ksef_tui.tui.lines import Toned, changed_cells
 from ksef_tui.tui.present import Line
 
 KEPT_ROWS = 400  # rows held in memory; the rest is read again when it comes into sight
-MOST_MARKS = 10_000
+MOST_MARKS = 200_000
 NEARBY = 200  # how far from its old place a row is sought first
 
 

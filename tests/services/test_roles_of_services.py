@@ -216,6 +216,9 @@ SEES_ONLY_OWN: dict[str, Callable[[Scene, Operator], object]] = {
         s.own_invoice
     ],
     "invoice_views.clients_of": lambda s, o: invoice_views.clients_of(s.office, o, [s.invoice, s.own_invoice]) == [s.other.id],
+    "invoice_views.state_counts": lambda s, o: (
+        sum(invoice_views.state_counts(s.office, o, [s.invoice, s.own_invoice]).values()) == 1
+    ),
     "invoice_views.queue_counts": lambda s, o: sum(invoice_views.queue_counts(s.office, o).values()) == 1,
     "today.today": lambda s, o: {i.invoices for i in today.today(s.office, o)} == {(), (s.own_invoice,)}
     and "Jodła" not in str(today.today(s.office, o)),

@@ -12,7 +12,7 @@ from tui_helpers import expect, text_of
 
 from ksef_tui.tui.lines import TONE_CLASSES
 from ksef_tui.tui.present import Line
-from ksef_tui.tui.windowed import WindowList
+from ksef_tui.tui.windowed import MOST_MARKS, WindowList
 
 
 @dataclass(frozen=True)
@@ -215,10 +215,13 @@ async def test_marks_one_a_range_and_all() -> None:
 
 
 async def test_too_many_rows_are_not_marked_at_once() -> None:
-    app = ListApp(array("q", range(20_000, 0, -1)))
+    app = ListApp(array("q", range(MOST_MARKS + 1, 0, -1)))
     async with app.run_test(size=(40, 10)):
         assert not app.list.mark_all()
         assert not app.list.marks
+        app.list.set_ids(array("q", range(MOST_MARKS, 0, -1)))
+        assert app.list.mark_all()
+        assert len(app.list.marks) == MOST_MARKS
 
 
 async def test_rows_that_cannot_be_read_leave_the_program_running() -> None:
