@@ -397,6 +397,7 @@ FOOTERS: dict[Pane, tuple[str, ...]] = {
         "invoice.urge",
         "sending.pause",
         "palette",
+        "invoice.repair",
     ),
     Pane.CLIENTS: (
         "auth.start",

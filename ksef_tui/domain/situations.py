@@ -136,10 +136,10 @@ def recall(situation: Situation) -> str | None:
 
 
 def repair(situation: Situation) -> str | None:
-    if situation.pane is not Pane.QUEUE:
+    if situation.pane not in INVOICE_PANES:
         return "Wybierz fakturę w kolejce: naciśnij 2."
     if not situation.states:
-        return "Kolejka jest pusta."
+        return "Kolejka jest pusta." if situation.pane is Pane.QUEUE else "Ten wiersz nie jest o fakturach."
     if any(situation.states.get(state) for state in REPAIRABLE):
         return None
     return "Naprawia się faktury do poprawy, zablokowane i odrzucone."

@@ -10,7 +10,7 @@ from ksef_tui.domain.actions import Action
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.repair import REPAIRABLE, Way
 from ksef_tui.domain.roles import Act, may
-from ksef_tui.domain.situations import Situation
+from ksef_tui.domain.situations import Pane, Situation
 from ksef_tui.services import approving, collisions, repair_views, replacing
 from ksef_tui.services.approving import ActResult
 from ksef_tui.services.repair_views import Comparison, Explanation
@@ -24,6 +24,7 @@ from ksef_tui.tui.dialogs.form import Field, Form
 from ksef_tui.tui.dialogs.pick import Pick
 from ksef_tui.tui.entries import path_of
 from ksef_tui.tui.present import Line, clean, day, fit, grouped
+from ksef_tui.tui.today_acts import open_today
 
 if TYPE_CHECKING:
     from ksef_tui.tui.access_acts import Flow
@@ -62,10 +63,19 @@ class RepairActs:
         return self._screen.desk
 
     async def _repair(self, action: Action, situation: Situation) -> None:
-        desk, row = self.desk, self._screen.queue.list.current
-        if row is None:
+        desk, screen = self.desk, self._screen
+        if situation.pane is Pane.TODAY:
+            ids = screen.invoices()
+            if len(ids) > 1:  # one after another
+                open_today(screen)
+                self._app.say("Wybierz fakturę i naciśnij F4.")
+                return
+            invoice_id = ids[0] if ids else None
+        else:
+            invoice_id = screen.queue.list.current_id
+        if invoice_id is None:
             return
-        found = await desk.read(lambda: repair_views.explain(desk.office, desk.operator, row.id))
+        found = await desk.read(lambda: repair_views.explain(desk.office, desk.operator, invoice_id))
         if found.state not in REPAIRABLE:
             self._app.say("Z fakturą pod kursorem nic nie trzeba robić.", "warning")
             return

@@ -18,6 +18,7 @@ from ksef_tui.domain.today import Kind
 from ksef_tui.services import approving
 from ksef_tui.tui.app import KsefTui
 from ksef_tui.tui.dialogs.ask import Ask
+from ksef_tui.tui.dialogs.pick import Pick
 
 
 async def at_today(app: KsefTui, pilot: Pilot[int], kind: Kind | None = None) -> None:
@@ -142,6 +143,25 @@ async def test_the_keys_of_a_client_work_on_the_rows_client(ids: dict[str, int],
         await pilot.press("z")
         await pilot.pause()
         assert app.screen is app.main  # an accepted invoice is not approved again
+
+
+async def test_f4_repairs_the_invoice_of_the_row_or_shows_those_to_choose_from(
+    desk: Desk, ids: dict[str, int], program: Program
+) -> None:
+    app = program()
+    async with app.run_test(size=NARROW) as pilot:
+        await at_today(app, pilot, Kind.REFUSED)
+        await pilot.press("f4")
+        await asked(app, pilot, Pick)
+        await expect(pilot, lambda: "Napraw: 15/11/26" in text_of(app))
+        await pilot.press("escape")
+        await expect(pilot, lambda: app.screen is app.main)
+        tui_office.add_invoice(desk[0], ids["blawat"], "16/11/26", tui_office.InvoiceState.REJECTED)
+        app.main.today.reload()
+        await expect(pilot, lambda: len(app.main.today.targets()) == 2)
+        await pilot.press("f4")
+        await expect(pilot, lambda: app.main.pane is Pane.QUEUE)
+        await expect(pilot, lambda: len(app.main.queue.list.ids) == 2)
 
 
 async def test_marked_rows_are_worked_on_together(desk: Desk, ids: dict[str, int], program: Program) -> None:
