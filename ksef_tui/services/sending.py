@@ -41,9 +41,10 @@ async def send(turn: Turn, access: Access, due: Sequence[sqlite3.Row]) -> None:
     ready = usable_session(turn) or await open_session(turn, access)
     if ready is None:
         return
+    began = turn.now
     for row in due[:AT_A_TIME]:
-        if not row["urgent_at"] and invoices.urgent_due(turn.office.db, turn.client_id, turn.now):
-            turn.come_back(0)  # marked meanwhile: the next pass begins with it
+        if not row["urgent_at"] and invoices.marked_urgent_since(turn.office.db, turn.client_id, began):
+            turn.come_back(0)  # the next pass begins with it
             return
         await _send_one(turn, access, ready, row)
 

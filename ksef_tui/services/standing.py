@@ -92,7 +92,7 @@ class Standing:
             packages=Closed("KSeF odrzucił ostatnią paczkę", refused)
             if refused is not None
             else self._closed(row["nip"], "batchSession"),
-            urgent=invoices.urgent_due(db, client_id, now),
+            urgent=invoices.urgent_due(db, client_id, now, row["personal_to"]),
         )
 
     def _names(self) -> frozenset[str]:

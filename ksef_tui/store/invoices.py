@@ -242,14 +242,25 @@ def due_to_send(
     )
 
 
-def urgent_due(db: Database, client_id: int, now: datetime) -> int:
-    """How many invoices of a client were marked as urgent and may go out now."""
+def urgent_due(db: Database, client_id: int, now: datetime, approved_by: int | None = None) -> int:
+    """How many invoices of a client were marked as urgent and may go one by one now; of one operator's approval, or of
+    anybody's."""
     found: int = db.value(
         "SELECT count(*) FROM invoice WHERE client_id = ? AND state = 'approved' AND urgent_at IS NOT NULL "
-        "AND (send_after IS NULL OR send_after <= ?)",
-        (client_id, to_text(now)),
+        "AND attachment = 0 AND (send_after IS NULL OR send_after <= ?) AND approved_by = ifnull(?, approved_by)",
+        (client_id, to_text(now), approved_by),
     )
     return found
+
+
+def marked_urgent_since(db: Database, client_id: int, since: datetime) -> bool:
+    """Whether a person has marked an invoice of this client since then."""
+    return bool(
+        db.value(
+            "SELECT 1 FROM invoice WHERE client_id = ? AND state = 'approved' AND urgent_at > ? LIMIT 1",
+            (client_id, to_text(since)),
+        )
+    )
 
 
 def of_session(db: Database, session_id: int, states: Sequence[InvoiceState]) -> list[sqlite3.Row]:

@@ -58,7 +58,17 @@ def _one(scale: Scale, words: str, what: str) -> list[Figure]:
         f"{found['changes']:.0f} changes/s, the cursor {'kept' if found['kept'] else 'LOST'} its invoice, {scale.big}"
     )
     passed = found["ended"] - found["began"]
+    typed = [
+        Figure(
+            "letter to repaint in the filter of the queue, p95",
+            percentile(found["typed"], 0.95),
+            "ms",
+            budget=Budget(10.0),
+        )
+        for _ in found.get("typed", ())[:1]
+    ]
     return [
+        *typed,
         Figure(f"key to repaint beside changes, p95, queue, {what}", p95, "ms", rest, "ms at rest", Budget(10.0), note),
         Figure(f"bytes meanwhile at 80×24, queue, {what}", sum(written) / passed, "B/s"),
     ]
@@ -96,6 +106,26 @@ class _Screen:
             await asyncio.sleep(0.13 * calm)
         return times
 
+    async def type(self, text: str, calm: float) -> list[float]:
+        """Milliseconds from each letter typed into the filter to its repaint, while the letters before are looked up;
+        the filter is taken off again."""
+        driver, main = self.app._driver, self.app.main
+        assert driver is not None
+        driver.process_message(events.Key("slash", "/"))
+        await asyncio.sleep(0.5)
+        times = []
+        for letter in text:
+            seen, start = len(self.shown), perf_counter()
+            driver.process_message(events.Key(letter if letter != " " else "space", letter))
+            while len(self.shown) == seen:
+                await asyncio.sleep(0.001)
+            times.append((self.shown[seen][0] - start) * 1000)
+            await asyncio.sleep(0.25 * calm)  # the pause after which it is looked up, and some of that
+        driver.process_message(events.Key("escape", None))
+        await _until(lambda: not main.queue.text and main.queue._loader.idle)
+        await asyncio.sleep(1.0 * calm)
+        return times
+
     async def drive(self, folder: Path, words: str, count: int, seconds: float, calm: float, out: Path) -> None:
         main = self.app.main
         await _until(lambda: bool(main.clients.list.ids and main.queue.list.ids and main.header_view))
@@ -106,6 +136,8 @@ class _Screen:
             await asyncio.sleep(0.05)
         await _until(lambda: main.queue.text == words and main.queue._loader.idle)
         await asyncio.sleep(1.0 * calm)
+        if not words:
+            typed = await self.type("lesna wczoraj >1000 fv/00", calm)
         idle = await self.keys(count, calm)
         with _changes(folder):
             await asyncio.sleep(0.5)
@@ -116,7 +148,8 @@ class _Screen:
             await asyncio.sleep(seconds)
             ended, kept = perf_counter(), main.queue.list.current_id == stays
             last = main.desk.office.db.value("SELECT seq FROM change_counter")
-        found = {"idle": idle, "busy": busy, "began": began, "ended": ended, "kept": kept}
+        found: dict[str, object] = {"typed": typed} if not words else {}
+        found |= {"idle": idle, "busy": busy, "began": began, "ended": ended, "kept": kept}
         out.write_text(json.dumps({**found, "changes": (last - first) / (ended - start)}))
 
 
@@ -136,7 +169,9 @@ class _changes:  # it reads as a phrase
 
     def __enter__(self) -> None:
         command = [sys.executable, "-m", "tests.bench.steady", "change", str(self._folder), str(RATE)]
-        self._child = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        self._child = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self._child.stdout is not None
+        self._child.stdout.readline()  # it is open and begins
 
     def __exit__(self, *_: object) -> None:
         assert self._child.stdin is not None
@@ -171,6 +206,7 @@ def _change(folder: Path, rate: float) -> None:
     newest = office.db.rows(
         "SELECT id FROM invoice WHERE state IN ('waiting', 'held') ORDER BY id DESC LIMIT ?", (ROWS,)
     )
+    print("changing", flush=True)
     start = perf_counter()
     for n, one in enumerate(cycle([row[0] for row in newest])):
         if over.is_set():

@@ -26,3 +26,19 @@ def test_the_cheaper_way_that_is_open(case: str):
     (count, single, packages, until_midnight), wanted = CASES[case]
     due = Due(count=count, single=single, packages=packages, until_midnight=until_midnight, per_minute=30)
     assert way(due, from_count=12) is wanted
+
+
+URGENT = {
+    "one": ((1, 30, True), ONE_BY_ONE),
+    "one that no limit lets through now": ((1, 0, True), PACKAGE),
+    "the same where no package may be opened": ((1, 0, False), ONE_BY_ONE),
+    "as many as make a package cheaper": ((12, 30, True), PACKAGE),
+    "a few more than may go now": ((5, 4, True), PACKAGE),
+}
+
+
+@pytest.mark.parametrize("case", URGENT)
+def test_what_is_urgent_goes_the_way_that_is_open_now(case: str):
+    (count, single, packages), wanted = URGENT[case]
+    due = Due(count=count, single=single, packages=packages, until_midnight=None, per_minute=30, urgent=True)
+    assert way(due, from_count=12) is wanted

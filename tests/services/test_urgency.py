@@ -7,6 +7,7 @@ from support.houses import House
 from support.ministry import CLOSE, Ministry
 
 from ksef_tui.domain.roles import Role
+from ksef_tui.domain.times import to_text
 from ksef_tui.services import approving, configuring, contract, pausing, views
 from ksef_tui.services.standing import standing
 
@@ -95,6 +96,24 @@ async def test_the_recall_window_of_an_urgent_invoice_stands(house: House):
     house.later(seconds=301)
     await house.work()
     assert house.states([urgent]) == ["accepted"]
+
+
+async def test_an_urgent_one_that_cannot_go_holds_up_no_other(house: House):
+    """An attachment goes only in a package, and KSeF has just refused one."""
+    client = await house.ready_client()
+    house.ministry.allow_attachments(client.nip)
+    house.edit(
+        "INSERT INTO session (client_id, kind, state, context_nip, subject, form_code, seal_row, sealed_key, iv, code, "
+        "created_at, used_at) VALUES (?, 'batch', 'finished', '', '', '', '', x'', x'', 500, ?, '')",
+        client.id,
+        to_text(house.office.clock()),
+    )
+    stuck, other = house.approved(
+        client, papers.with_attachment(papers.invoice(client.nip)), papers.invoice(client.nip)
+    )
+    approving.urge(house.office, house.admin, [stuck])
+    await house.work_until(lambda: house.states([other]) == ["accepted"])
+    assert house.states([stuck]) == ["approved"]
 
 
 # ---- pauses
