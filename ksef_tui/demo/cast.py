@@ -25,7 +25,7 @@ class Part(StrEnum):
     BLOCKED = "blocked"  # 480
     NEW = "new"  # nothing was done yet
     LETTER = "letter"  # a letter to the client went out
-    TO_SIGN = "to_sign"  # the request waits for a signature made elsewhere
+    TO_SIGN = "to_sign"  # at the desk: the request waits for the one signature of this visit
     LEFT = "left"  # the office serves this client no more
     PLAIN = "plain"  # W P: without the right to pass it on
     TOKEN = "token"  # a KSeF token of the client's own

@@ -207,6 +207,11 @@ async def ask_to_sign(stage: Stage, member: Member) -> None:
 
 
 async def wait_for_signatures(stage: Stage) -> None:
-    """Requests that nobody has signed yet."""
+    """Clients that sit at the desk and have not signed yet: then the office gets its rights, and its own profile works."""
+    from ksef_tui.services import onboarding
+
+    identity = offices.identity_by_label(stage.office.db, MAIN)
+    assert identity is not None
     for member in stage.of(Part.TO_SIGN):
-        await ask_to_sign(stage, member)
+        onboarding.start(stage.office, stage.operator, stage.ids[member.nip], identity["id"])
+        await stage.work(stage.no_intents)

@@ -319,7 +319,9 @@ def _stopped_profiles(office: Office, operator: Operator) -> str:
         return ""
     what = f"profil {labels[0]}" if len(labels) == 1 else f"profile {', '.join(labels)}"
     next_step = alarms.takeover(office)
-    return f"MF zablokowało {what}: zadzwoń do MF" + (f" · {next_step}" if next_step else ", klientów łącz zapasowym")
+    if next_step:  # first the key: the end of the line may be cut off
+        return f"MF zablokowało {what} · {next_step} · zadzwoń do MF"
+    return f"MF zablokowało {what}: zadzwoń do MF, klientów łącz zapasowym"
 
 
 def _newest_problem(office: Office) -> str:

@@ -216,6 +216,8 @@ class MainScreen(Screen[None]):
         self.header_view = view
         alarm = self.query_one("#alarm", Lines)
         alarm.set_class(bool(view.alarm), "-on")
+        for dialog in self.app.screen_stack[1:]:  # those on the whole screen leave it free
+            dialog.set_class(bool(view.alarm), "-alarmed")
         alarm.show(lambda width: [present.alarm(view.alarm, width)])
         self._draw_header()
 

@@ -72,6 +72,8 @@ class TestClients:
     def test_a_request_to_sign_is_a_real_one(self, office: Office, anna: Operator, clients: list[ClientRow]) -> None:
         [row] = [row for row in clients if row.status is AuthState.TO_SIGN]
         assert b"<Challenge>" in external.request(office, anna, row.id).document
+        visit = client_views.authorization(office, anna, row.id).visit
+        assert visit is not None, "the client sits at the desk: a visit is shown too"
 
     def test_an_owner_signed_elsewhere(self, office: Office, anna: Operator, clients: list[ClientRow]) -> None:
         ways = [client_views.authorization(office, anna, row.id).method for row in clients]

@@ -129,6 +129,23 @@ async def test_the_minutes_count_down_and_then_one_key_makes_a_new_request(
         assert request == external.request(house.office, house.admin, client.id).document
 
 
+async def test_a_request_whose_time_ran_out_while_the_question_stood_there_is_not_saved(
+    house: House, screen: Program, home: Path
+) -> None:
+    client = house.client()
+    await to_sign(house, client)
+    passed = timedelta()
+    app = screen(now=lambda: datetime.now(UTC) + passed)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await on(app, pilot, client)
+        await pilot.press("e")
+        await asked(app, pilot, Form)
+        passed = timedelta(minutes=10, seconds=1)
+        await pilot.press("enter")
+        await expect(pilot, lambda: "Minęło 10 minut na podpis tego żądania" in text_of(app))
+        assert not list(home.glob("*-do-podpisu.xml"))
+
+
 async def test_a_second_that_passes_repaints_the_seconds_and_nothing_else(house: House, screen: Program) -> None:
     """Bytes over SSH matter (design §11)."""
     client = house.client()

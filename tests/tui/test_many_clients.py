@@ -16,6 +16,7 @@ from tui_helpers import NARROW, WIDE, Desk, Program, asked, expect, on_client, r
 from ksef_tui.domain.authorizations import AuthState
 from ksef_tui.services import bulk
 from ksef_tui.store import authorizations
+from ksef_tui.tui import describe_runs
 from ksef_tui.tui.app import KsefTui
 from ksef_tui.tui.dialogs.pick import Pick
 from ksef_tui.tui.dialogs.run import RunDialog
@@ -193,6 +194,11 @@ async def test_the_end_is_not_told_over_the_dialog_that_shows_it(
         await pilot.press("enter")
         await expect(pilot, lambda: app.screen is app.main)
         assert "· F5" not in text_of(app)
+
+
+def test_a_stop_that_comes_too_late_does_not_count_nobody() -> None:
+    assert describe_runs.stopped(1) == "Przerwano. Nie ruszono 1 klienta."
+    assert describe_runs.stopped(0) == "Za późno: wszyscy byli już zapytani, KSeF zaraz odpowie."
 
 
 @pytest.mark.parametrize("key", ["b", "in the dialog"])

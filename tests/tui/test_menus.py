@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from textual.geometry import Region
+from textual.widgets._toast import Toast
 from tui_helpers import Desk, Program, asked, expect, text_of
 
+from ksef_tui.tui.dialogs.ask import Ask
 from ksef_tui.tui.dialogs.choices import Choice
 from ksef_tui.tui.dialogs.pick import Pick
 
@@ -23,6 +26,29 @@ async def test_neither_what_it_is_about_nor_why_not_is_cut_off(
         await expect(pilot, lambda: WHAT in read(text_of(app)))
         await pilot.press("enter")
         await expect(pilot, lambda: WHY in read(text_of(app)))
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_a_notice_lies_on_an_edge_and_hides_no_keys(
+    desk: Desk, ids: dict[str, int], program: Program, size: tuple[int, int]
+) -> None:
+    app = program()
+    async with app.run_test(size=size, notifications=True) as pilot:
+        app.say("Nie ma żądania do podpisu: zacznij od a, podpis zewnętrzny.")
+        edge = Region(0, size[1] - 2, size[0] - 2, 1)  # the rack keeps two cells for itself
+        await expect(pilot, lambda: [one.region for one in app.screen.walk_children(Toast)] == [edge])
+
+
+async def test_tab_goes_to_the_other_answer_and_back(desk: Desk, ids: dict[str, int], program: Program) -> None:
+    app = program()
+    answers: list[bool | None] = []
+    async with app.run_test(size=(80, 24)) as pilot:
+        for keys in (["enter"], ["tab", "enter"], ["tab", "tab", "enter"], ["shift+tab", "enter"]):
+            app.push_screen(Ask("Pytanie", lambda width: [], yes="Tak"), answers.append)
+            await asked(app, pilot, Ask)
+            await pilot.press(*keys)
+            await expect(pilot, lambda: app.screen is app.main)
+    assert answers == [False, True, False, True]
 
 
 def read(shown: str) -> str:

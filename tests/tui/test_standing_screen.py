@@ -16,6 +16,7 @@ from ksef_tui.domain.times import warsaw
 from ksef_tui.services import authorising
 from ksef_tui.services.own_work import carry_out
 from ksef_tui.tui.app import KsefTui
+from ksef_tui.tui.dialogs.details import Reader
 from ksef_tui.tui.dialogs.pick import Pick
 
 SIZES = [(80, 24), (120, 40)]
@@ -53,12 +54,19 @@ async def test_every_screen_says_that_a_profile_is_blocked_and_what_to_do(house:
     async with app.run_test(size=size, notifications=True) as pilot:
         await on_client(app, pilot, works.id)
         assert "zablokowało" not in text_of(app)
+        await pilot.press("f1")
+        await asked(app, pilot, Reader)
+        await expect(pilot, lambda: app.screen.query_one("#box").region.y == 1)  # the environment stays
+        await pilot.press("escape")
         house.ministry.block_subject(house.nip)
         await elsewhere(house, client)
         for key in ("1", "2", "3"):
             await pilot.press(key)
             await expect(pilot, lambda: "MF zablokowało profil pieczęć: zadzwoń do MF" in text_of(app))
-        await pilot.press("1")
+        await pilot.press("f1")
+        await asked(app, pilot, Reader)
+        await expect(pilot, lambda: app.screen.query_one("#box").region.y == 2)  # the environment and the alarm stay
+        await pilot.press("escape", "1")
         await expect(pilot, lambda: "blokada MF" in text_of(app))
         await expect(pilot, lambda: "Ministerstwo zablokowało profil pieczęć" in text_of(app))
         await pilot.press("r")

@@ -45,6 +45,9 @@ class Dialog(ModalScreen[T], Generic[T]):
         """Cells for text inside the box."""
         return max(20, min(self.WIDEST, self.app.size.width - 4) - 6)
 
+    def on_mount(self) -> None:
+        self.set_class(any(screen.query("#alarm.-on") for screen in self.app.screen_stack), "-alarmed")
+
     def compose(self) -> ComposeResult:
         with Vertical(id="box") as box:
             if not self.has_class("-whole"):
