@@ -381,15 +381,15 @@ async def test_the_client_of_another_pane_stays_when_its_change_moves_it_in_the_
 async def test_what_does_not_fit_below_the_list_names_the_key_that_shows_it(
     desk: Desk, ids: dict[str, int], program: Program
 ) -> None:
-    one = tui_office.add_client(
-        desk[0], 41, "Przedsiębiorstwo Produkcyjno-Handlowo-Usługowe Jesion i Synowie sp. z o.o."
-    )
+    name = "Przedsiębiorstwo Produkcyjno-Handlowo-Usługowe Jesion i Synowie sp. z o.o."
+    reason = f"{name}: brak uprawnień w KSeF dla NIP 1111111111 (wystawianie i przeglądanie faktur)."
+    one = tui_office.add_client(desk[0], 41, name, state="no_permission", reason_code="415", reason=reason)
     app = program()
     async with app.run_test(size=NARROW) as pilot:
         await on_client(app, pilot, one)
         await expect(pilot, lambda: " … 3" in text_of(app))
         await pilot.press("3")
-        await expect(pilot, lambda: "pismo do niego: l" in " ".join(text_of(app).split()))
+        await expect(pilot, lambda: "z prawem dalszego" in text_of(app) and "przekazywania, dla NIP" in text_of(app))
         assert " … " not in text_of(app)
 
 
