@@ -185,7 +185,7 @@ TROUBLES = (
     # receipts, certificates
     MenuLine(
         "storage_late", "faktura niewidoczna", "ma numer, ale nikt jej nie widzi",
-        "Po 10 minutach: „KSeF nie udostępnia jeszcze tej faktury”.", "storage_late",
+        "Po 10 minutach „niewidoczna!”: KSeF nie udostępnia jeszcze tej faktury.", "storage_late",
     ),
     MenuLine(
         "upo_html", "brak UPO (strona HTML)", "zamiast UPO przychodzi strona",

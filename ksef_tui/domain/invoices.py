@@ -85,6 +85,7 @@ INVOICE_MOVES: dict[str, dict[InvoiceState, frozenset[InvoiceState]]] = {
 }
 
 # KSeF's refusals that another try may cure (facts §10.2); 440 never, 415/430/435/450 only with another file.
+NOT_STORED = "not_stored"  # an accepted invoice that KSeF shows to nobody yet (F17)
 RETRYABLE_REJECTIONS = frozenset({405, 410, 435, 500, 550})
 LOOKED_FOR = "retry"  # the reason code of an unknown invoice that is looked for before another try
 COLLISION = "440"  # the reason code of an invoice whose number another document has in KSeF

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from ksef_tui.sandbox.clock import now_ms
 from ksef_tui.sandbox.faults import KINDS, read_fault
 from ksef_tui.sandbox.web import Sandbox
 
@@ -71,6 +72,12 @@ def faces(sandbox: Sandbox) -> list[tuple[str, str, _Face]]:
         sandbox.stir()
         return Response(status_code=204)
 
+    async def store_all(request: Request) -> Response:
+        """What waited to be stored for good (`storage_late`) is stored now."""
+        with sandbox.state.transaction():
+            sandbox.state.run("UPDATE invoice SET stored = ? WHERE stored > ?", now_ms(), now_ms())
+        return Response(status_code=204)
+
     async def block_subject(request: Request) -> Response:
         """`{"type", "value", "blocked"}`: logins of this NIP, PESEL or fingerprint end with 480 in every context."""
         try:
@@ -106,6 +113,7 @@ def faces(sandbox: Sandbox) -> list[tuple[str, str, _Face]]:
         ("GET", "/_sandbox/faults", _local(list_faults)),
         ("GET", "/_sandbox/faults/known", _local(known_faults)),
         ("DELETE", "/_sandbox/faults", _local(clear_faults)),
+        ("POST", "/_sandbox/storage", _local(store_all)),
         ("POST", "/_sandbox/subjects", _local(block_subject)),
         ("GET", "/_sandbox/state", _local(show_state)),
     ]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+from ksef_tui.domain.invoices import NOT_STORED
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.text import count_of
 from ksef_tui.domain.times import from_text, to_text, warsaw
@@ -172,6 +173,20 @@ def invoices(at: Installation, office: Office) -> Iterator[Finding]:
         yield Finding(
             "upo_late", Severity.WARNING, f"Spóźnione UPO: {late}. Faktury są w KSeF.", "Program pobiera je dalej sam."
         )
+
+
+@office_check("faktury widoczne w KSeF")
+def stored(_: Installation, office: Office) -> Iterator[Finding]:
+    """Invoices with a number that KSeF shows to nobody (F17): the buyer does not get them."""
+    count = office.db.value(
+        "SELECT count(*) FROM unstored u JOIN invoice v ON v.id = u.invoice_id WHERE v.reason_code = ?", (NOT_STORED,)
+    )
+    if count:
+        how_many = count_of(count, "faktura", "faktury", "faktur")
+        yield Finding(
+            "not_stored", Severity.WARNING, f"Mają numer, ale KSeF nikomu ich nie pokazuje: {how_many}.",
+            "Program pyta dalej sam; jeśli trwa to dzień, zgłoś to w KSeF. Nie wysyłaj ich ponownie.",
+        )  # fmt: skip
 
 
 @office_check("odtworzenie kopii")

@@ -12,7 +12,7 @@ from decimal import Decimal
 from itertools import chain
 
 from ksef_tui.domain.finding import Query, parse
-from ksef_tui.domain.invoices import INVOICE_BADGES, InvoiceState, UpoState
+from ksef_tui.domain.invoices import INVOICE_BADGES, NOT_STORED, InvoiceState, UpoState
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Act, Operator, require
 from ksef_tui.domain.standing import Why
@@ -168,7 +168,7 @@ def _queue_row(row: sqlite3.Row, why: Why | None, now: datetime) -> QueueRow:
         state=state,
         reason_code=row["reason_code"],
         reason=row["reason"],
-        hint=why.text if why is not None else _hint(row, state),
+        hint=why.text if why is not None else _hint(row, state, now),
         ksef_number=row["ksef_number"],
         upo=UpoState(row["upo"]),
         sha256=row["sha256"],
@@ -185,17 +185,21 @@ def _queue_row(row: sqlite3.Row, why: Why | None, now: datetime) -> QueueRow:
     )
 
 
-def _hint(row: sqlite3.Row, state: InvoiceState) -> str:
+def _hint(row: sqlite3.Row, state: InvoiceState, now: datetime) -> str:
     """What is happening, what to do: one short phrase."""
     if state is InvoiceState.ACCEPTED:
         upo = {"saved": "UPO ✓", "late": "UPO spóźnione!", "unavailable": "UPO u nadawcy oryginału"}.get(
             row["upo"], "UPO w drodze"
         )
+        if row["reason_code"] == NOT_STORED:
+            upo = "niewidoczna w KSeF!"
         return f"…{row['ksef_number'][-9:]}  {upo}"
     if state is InvoiceState.UNKNOWN:
         return row["reason"] or "nie wysyłaj ponownie"
     if state is InvoiceState.PROCESSING:
-        return f"w KSeF od {warsaw(from_text(row['changed_at'])):%H:%M}"
+        since = warsaw(from_text(row["changed_at"]))
+        today = since.date() == warsaw(now).date()
+        return f"w KSeF od {since:%H:%M}" if today else f"w KSeF od {since:%d.%m %H:%M}"
     return str(row["reason"])
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from ksef_tui.domain.invoices import InvoiceState, UpoState
 from ksef_tui.domain.times import to_text
 from ksef_tui.ksef.numbers import parse_ksef_number
+from ksef_tui.services import storage
 from ksef_tui.services.turn import Turn
 from ksef_tui.store import invoices
 
@@ -26,8 +27,10 @@ def accept(
     original_session: str = "",
     upo: UpoState = UpoState.NONE,
     upo_ready: bool = True,
+    stored: bool = True,
 ) -> None:
-    """The invoice has a KSeF number. One that is not this seller's, or fails its checksum, is not believed."""
+    """The invoice has a KSeF number. One that is not this seller's, or fails its checksum, is not believed. `stored`:
+    KSeF shows it to others already (F17)."""
     parsed = parse_ksef_number(ksef_number)
     if parsed is None or parsed.nip != row["seller_nip"]:
         with turn.office.db.write() as connection:
@@ -35,11 +38,14 @@ def accept(
             invoices.note(connection, turn.now, row["id"], InvoiceState(row["state"]), reason=reason)
         return
     turn.polls.progress += 1
-    move_on(
-        turn, row, act, InvoiceState.ACCEPTED, ksef_number=ksef_number, mode="offline" if mode == "Offline" else "online",
-        accepted_at=to_text(turn.now), reference=reference, original_session=original_session, upo=upo,
-        next_look=None if upo_ready else to_text(turn.now + UPO_SOON),
-    )  # fmt: skip
+    with turn.office.db.write() as connection:
+        move_on(
+            turn, row, act, InvoiceState.ACCEPTED, ksef_number=ksef_number, mode="offline" if mode == "Offline" else "online",
+            accepted_at=to_text(turn.now), reference=reference, original_session=original_session, upo=upo,
+            next_look=None if upo_ready else to_text(turn.now + UPO_SOON),
+        )  # fmt: skip
+        if not stored:
+            storage.numbered(turn, connection, row["id"])
 
 
 def move_on(turn: Turn, row: sqlite3.Row, act: str, new: InvoiceState, **values: Any) -> None:

@@ -12,7 +12,7 @@ from ksef_tui.ksef.api import Access, Download
 from ksef_tui.ksef.crypto import hash_b64
 from ksef_tui.ksef.errors import Refused, Unknown
 from ksef_tui.ksef.upo import UpoProblem, check_upo
-from ksef_tui.services import foreign_sessions, login
+from ksef_tui.services import foreign_sessions, login, storage
 from ksef_tui.services.turn import Turn
 from ksef_tui.store import documents, invoices, settings
 
@@ -75,6 +75,7 @@ async def _collect_addresses(turn: Turn, rows: list[sqlite3.Row]) -> None:
             items = {item.invoice_hash: item for item in await turn.api.session_invoices(access, reference)}
         except Refused:  # then each is asked for by itself
             continue
+        storage.seen(turn, missing, items)
         for row in missing:
             item = items.get(hash_b64(row["sha256"]))
             if item is not None and item.upo_download_url:

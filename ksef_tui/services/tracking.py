@@ -255,6 +255,7 @@ def apply(turn: Turn, row: sqlite3.Row, item: SessionInvoice) -> None:
         accept(
             turn, row, act, item.ksef_number, item.invoicing_mode,
             reference=item.reference_number, upo_ready=bool(item.upo_download_url),
+            stored=item.permanent_storage_date is not None,
         )  # fmt: skip
         if item.upo_download_url:
             turn.polls.upo_urls[row["id"]] = item.upo_download_url

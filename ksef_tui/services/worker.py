@@ -35,6 +35,7 @@ from ksef_tui.services import (
     staff,
     staff_orders,
     standing_identities,
+    storage,
     switch_over,
     tracking,
 )
@@ -62,6 +63,7 @@ _CLIENTS_WITH_WORK = """
 SELECT client_id FROM authorization WHERE intent <> ''
 UNION SELECT client_id FROM invoice_count WHERE n > 0 AND state IN ('approved', 'sending', 'unknown', 'processing')
 UNION SELECT client_id FROM invoice WHERE state = 'accepted' AND upo IN ('none', 'late')
+UNION SELECT client_id FROM unstored WHERE look_at <= :now
 UNION SELECT client_id FROM session WHERE state NOT IN ('finished', 'lost')
 UNION SELECT client_id FROM identity_switch
 UNION SELECT client_id FROM authorization WHERE state = 'to_sign' AND fallback IS NOT NULL
@@ -431,6 +433,7 @@ async def _steps(turn: Turn) -> None:
         retrying.go_on,
         receipts.fetch_receipts,
         collisions.go_on,
+        storage.look,
         partial(interactive.close_idle, idle=idle),
     ):
         try:

@@ -307,4 +307,5 @@ STEPS: list[tuple[str, list[str]]] = [
     ("today", queue.TODAY),
     ("clock", queue.CLOCK),
     ("repair", queue.REPAIR),
+    ("storage", queue.STORAGE),
 ]

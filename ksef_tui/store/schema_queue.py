@@ -72,3 +72,14 @@ REPAIR = [
     "CREATE INDEX collision_wanted ON collision (invoice_id) WHERE wanted = 1",
     "INSERT INTO collision (invoice_id) SELECT id FROM invoice WHERE state = 'rejected' AND reason_code = '440'",
 ]
+
+# Invoices with a number that KSeF was not seen to have stored (F17).
+STORAGE = [
+    """CREATE TABLE unstored (
+        invoice_id INTEGER PRIMARY KEY REFERENCES invoice(id),
+        client_id INTEGER NOT NULL REFERENCES client(id),
+        numbered_at TEXT NOT NULL,
+        look_at TEXT NOT NULL
+    ) STRICT""",
+    "CREATE INDEX unstored_look ON unstored (client_id, look_at)",
+]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len, set_cell_size
 
 from ksef_tui.domain.authorizations import AUTH_BADGES, AuthState, to_sign_word
-from ksef_tui.domain.invoices import INVOICE_BADGES, Badge, InvoiceState, UpoState
+from ksef_tui.domain.invoices import INVOICE_BADGES, NOT_STORED, Badge, InvoiceState, UpoState
 from ksef_tui.domain.times import warsaw
 
 if TYPE_CHECKING:
@@ -279,6 +279,8 @@ def queue_hint(look: Look, row: QueueRow, now: datetime, *, brief: bool = False)
         return f"za {left} s" if brief else f"za {left} s · c cofa"
     if row.state is InvoiceState.ACCEPTED and row.ksef_number:
         receipt = {UpoState.SAVED: "UPO ✔", UpoState.LATE: "UPO późne!"}.get(row.upo, "")
+        if row.reason_code == NOT_STORED:
+            receipt = "niewidoczna!"
         return receipt if brief else f"…{clean(row.ksef_number)[-9:]} {receipt}".rstrip()
     if brief and row.why is not None:
         return row.why.brief

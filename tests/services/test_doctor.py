@@ -117,6 +117,11 @@ async def state_of_one(house: House, sql: str) -> None:
     house.edit(sql)
 
 
+async def not_stored(house: House) -> None:
+    await state_of_one(house, "UPDATE invoice SET state = 'accepted', reason_code = 'not_stored'")
+    house.edit("INSERT INTO unstored SELECT id, client_id, changed_at, changed_at FROM invoice")
+
+
 async def restored(house: House) -> None:
     await house.ready_client()
     backups.backup(house.office, house.admin, house.folder.parent / "k.db")
@@ -181,6 +186,7 @@ BROKEN: dict[str, tuple[Severity, Break]] = {
     "unknown_long": (
         W, lambda h: state_of_one(h, "UPDATE invoice SET state = 'unknown', changed_at = '2026-01-01T00:00:00.000Z'"),
     ),
+    "not_stored": (W, lambda h: not_stored(h)),
     "upo_late": (W, lambda h: state_of_one(h, "UPDATE invoice SET state = 'accepted', upo = 'late'")),
     "reconciling": (W, restored),
     "left_packages": (N, package_left),

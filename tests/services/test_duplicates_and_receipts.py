@@ -10,7 +10,7 @@ from support.houses import Client, House
 from support.ministry import RECEIPTS, SEND
 from support.strangers import Stranger
 
-from ksef_tui.services import approving, exporting
+from ksef_tui.services import approving, exporting, invoice_views
 from ksef_tui.store import documents
 
 
@@ -169,3 +169,24 @@ async def test_f17_a_receipt_that_is_stored_later_than_the_number_is_waited_for(
     [invoice_id] = house.approved(client)
     await house.work()
     assert (house.invoice(invoice_id)["state"], house.invoice(invoice_id)["upo"]) == ("accepted", "saved")
+
+
+async def test_f17_a_number_without_storage_is_said_after_ten_minutes_and_no_more_when_it_is_stored(house: House):
+    client = await house.ready_client()
+    house.ministry.fault("storage_late", times=3)
+    ids = house.approved(client, *(papers.invoice(client.nip) for _ in range(3)))
+    await house.work()
+    assert house.states(ids) == ["accepted"] * 3
+    assert house.invoice(ids[0])["reason"] == "", "seconds are nothing to speak of"
+    house.later(minutes=11)
+    before = len(house.calls("session.invoices"))
+    await house.work_until(lambda: house.invoice(ids[2])["reason_code"] == "not_stored")
+    assert len(house.calls("session.invoices")) == before + 1, "one list for all of a session"
+    assert "nabywca jej nie widzi" in house.invoice(ids[0])["reason"]
+    [row] = invoice_views.queue_rows(house.office, house.admin, ids[:1]).values()
+    assert row.hint.endswith("niewidoczna w KSeF!")
+    house.edit("UPDATE unstored SET invoice_id = invoice_id, look_at = '2026-01-01T00:00:00.000Z'")
+    house.ministry.store_all()
+    await house.work_until(lambda: not house.db.value("SELECT count(*) FROM unstored"))
+    assert {house.invoice(one)["reason_code"] for one in ids} == {""}
+    assert house.states(ids) == ["accepted"] * 3

@@ -468,6 +468,7 @@ HARMLESS = {
     # signed by the client's hand, then by a profile of the office's NIP alone
     "onboarding": {"go_on", "is_under_way", "profiles", "resume", "start", "usual_profile"},
     "operators": {"add", "listed"},
+    "storage": {"look", "numbered", "seen"},  # with an access token that the pass has
     "looking": {"in_ksef", "kind_of", "look_for"},  # with an access token that the caller has
     "originals": {"ask"},
     "personal": {

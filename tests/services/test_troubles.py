@@ -344,6 +344,8 @@ async def storage_late(scene: Scene) -> None:
     scene.send()
     await scene.until(lambda: scene.states() == {"accepted"})
     await scene.calm_and_all_once()
+    scene.house.later(minutes=11)
+    await scene.until(lambda: scene.house.invoice(scene.ids[0])["reason_code"] == "not_stored")
 
 
 @trial("upo_html")
