@@ -225,7 +225,11 @@ class MainScreen(Screen[None]):
         view, desk = self.header_view, self.desk
         if view is not None:
             self.query_one("#header", Lines).show(
-                lambda width: [present.header(desk.look, view, desk.operator.name, desk.now(), width, self.today.count)]
+                lambda width: [
+                    present.header(
+                        desk.look, view, desk.operator.name, desk.now(), width, self.today.count, self.today.due
+                    )
+                ]
             )
 
     def _keys_now(self, width: int) -> list[tuple[int, Line]]:

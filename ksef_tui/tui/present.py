@@ -379,9 +379,9 @@ def frame_bottom(note: Callable[[int], Line], width: int, focused: bool) -> Line
     return ((f"╰{'─' * rest} ", tone), *said, (" ─╯", tone))
 
 
-def header(look: Look, view: HeaderView, person: str, now: datetime, width: int, today: int = 0) -> Line:
-    """Environment · office · what needs a person · how KSeF and the sending do · person · day and time. The environment
-    is never cut."""
+def header(look: Look, view: HeaderView, person: str, now: datetime, width: int, today: int = 0, due: int = 0) -> Line:
+    """Environment · office · what needs a person (red: some of it is `due` today) · how KSeF and the sending do · person ·
+    day and time. The environment is never cut."""
     local = warsaw(now)
     left: Line = ((f" {clean(view.environment_label)} ", "badge"),)
     if view.exercise:
@@ -404,7 +404,7 @@ def header(look: Look, view: HeaderView, person: str, now: datetime, width: int,
     room = max(0, width - width_of(left) - width_of(right) - 2)
     if today and room >= 16:  # the office's name gives way
         hint = f"0 Dziś {today}  "
-        right = ((hint, "bar-wait"), *right)
+        right = ((hint, "bar-bad" if due else "bar-wait"), *right)
         room -= cell_len(hint)
     return (*left, (" ", "bar"), (fit(clean(view.office_name), room) + " ", "strong"), *right)
 

@@ -91,6 +91,11 @@ class TodayPane(Pane):
         """How many things need a person."""
         return len(self._items)
 
+    @property
+    def due(self) -> int:
+        """How many of them have to be done before midnight."""
+        return sum(1 for item in self._items.values() if item.due)
+
     def _job(self) -> Callable[[], Found]:
         office, operator, mine = self.desk.office, self.desk.operator, self._mine()
 
@@ -101,7 +106,7 @@ class TodayPane(Pane):
         return job
 
     def _show(self, found: Found) -> None:
-        before = self.count if self.read_once else -1
+        before = (self.count, self.due) if self.read_once else None
         self.read_once = True
         for item in found.items:
             self._numbers.setdefault(item.key, len(self._numbers) + 1)
@@ -115,7 +120,7 @@ class TodayPane(Pane):
         self.list.changed()
         self._draw_title()
         self.draw_detail()
-        if before != self.count:
+        if before != (self.count, self.due):
             self._told()
 
     def _read(self, ids: list[int]) -> Mapping[int, Row]:
@@ -183,7 +188,7 @@ class TodayPane(Pane):
             parts.append("moi")
         if self.list.marks:
             parts.append(f"zaznaczone {len(self.list.marks)}")
-        due = sum(1 for item in self._items.values() if item.due)
+        due = self.due
         invoices = {one for item in self._items.values() for one in item.invoices}
         clients = {one for item in self._items.values() for one in item.clients}
         note: list[Span] = []
