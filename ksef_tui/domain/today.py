@@ -160,10 +160,15 @@ def by_urgency(items: Iterable[Item]) -> list[Item]:
     return sorted(items, key=rank)
 
 
-def is_due(issue_date: str, state: InvoiceState, now: datetime) -> bool:
-    """Whether an invoice is dated today, not sent, and the day is passing: from 14:30 in Poland, approved or not."""
+def due_day(now: datetime) -> str:
+    """The date (as documents write it) of what has to go out before midnight: from 14:30 in Poland today's, else none."""
     local = warsaw(now)
-    return state in UNSENT and local.time() >= AFTERNOON and issue_date == local.date().isoformat()
+    return local.date().isoformat() if local.time() >= AFTERNOON else ""
+
+
+def is_due(issue_date: str, state: InvoiceState, day: str) -> bool:
+    """Whether an invoice is dated that `due_day` and not sent, approved or not."""
+    return bool(day) and issue_date == day and state in UNSENT
 
 
 def before_midnight(now: datetime) -> str:

@@ -121,6 +121,7 @@ def today(office: Office, operator: Operator, mine: bool = False) -> list[Item]:
 def _of_invoices(office: Office, rows: list[sqlite3.Row], covered: set[int], now: datetime) -> list[Item]:
     """Rows by client, kind and whether they are due; what stands for all clients alike is one row."""
     reader, common, warn_days = Standing(office, now), _common(office, now), _warn_days(office)
+    due_day = rules.due_day(now)
     auth: dict[int, AuthState] = {}
     bags: dict[tuple[Kind, int | None, bool], _Bag] = defaultdict(_Bag)
     for row in rows:
@@ -134,7 +135,7 @@ def _of_invoices(office: Office, rows: list[sqlite3.Row], covered: set[int], now
                 continue  # the row of the authorisation, or of the identity, speaks for them
             everybodys = common if state is InvoiceState.APPROVED or common == _NOBODY else ""
             why = reader.why(row) if not everybodys else None
-        due = rules.is_due(row["issue_date"], state, now)
+        due = rules.is_due(row["issue_date"], state, due_day)
         stands = bool(everybodys) or (why is not None and (why.obstacle or why.code == "nobody_sends"))
         leaves = why is not None and why.code == "recall"  # in seconds, by itself
         kind = (
@@ -348,11 +349,12 @@ def _with_approved(items: Iterable[Item], rows: list[sqlite3.Row], now: datetime
     """The approved invoices of a client without access belong to the row that says so; it is due with what waits for it."""
     bags: dict[int, _Bag] = defaultdict(_Bag)
     dated: set[int] = set()
+    due_day = rules.due_day(now)
     for row in rows:
         if row["state"] in ("approved", "sending"):
             bags[row["client_id"]].add(row, "", "")
         needs_access = row["state"] in ("approved", "sending", "waiting")
-        if needs_access and rules.is_due(row["issue_date"], InvoiceState(row["state"]), now):
+        if needs_access and rules.is_due(row["issue_date"], InvoiceState(row["state"]), due_day):
             dated.add(row["client_id"])
     found = []
     for item in items:

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable
 from time import perf_counter
 
-from tests.bench import documents, first, live, many, month, package, plan, screen, sending, steady
+from tests.bench import documents, first, live, many, month, package, plan, screen, sending, steady, today
 from tests.bench.plan import Scale
 from tests.bench.table import Figure, machine, table
 
@@ -31,6 +31,7 @@ GROUPS: dict[str, Callable[[Scale], list[Figure]]] = {
     "sync": many.sync,
     "month": month.month,
     "package": package.package,
+    "today": today.today,
 }
 
 

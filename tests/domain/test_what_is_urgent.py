@@ -66,7 +66,7 @@ def test_what_an_invoice_needs(state: InvoiceState, stands: bool, due: bool, kin
 )
 def test_what_is_dated_today_is_due_from_half_past_two_in_poland(now, dated: str, state: InvoiceState, due: bool):
     """F52: approved or not; the day is Poland's."""
-    assert rules.is_due(dated, state, now) is due
+    assert rules.is_due(dated, state, rules.due_day(now)) is due
 
 
 def test_the_afternoon_counts_hours_and_the_evening_minutes():
