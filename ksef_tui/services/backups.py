@@ -41,11 +41,13 @@ def backup(office: Office, operator: Operator, to: Path) -> int:
         copies.on_disk(to.parent)
     except FileExistsError:
         raise Problem("file_exists", f"Plik {to} już jest – kopia nie nadpisuje innych plików.") from None
-    except OSError as error:
-        raise Problem("unwritable_file", f"Nie można zapisać kopii {to}: {os_reason(error)}.") from error
+    except (OSError, sqlite3.Error) as error:
+        why = os_reason(error) if isinstance(error, OSError) else "brak miejsca albo błąd dysku"
+        raise Problem("unwritable_file", f"Nie można zapisać kopii {to}: {why}.") from error
     finally:
-        with suppress(OSError):
-            temporary.unlink()
+        for tail in ("", "-journal"):
+            with suppress(OSError):
+                temporary.with_name(temporary.name + tail).unlink()
     return to.stat().st_size
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 from cli_office import Desk
@@ -38,3 +40,15 @@ def test_what_they_refuse_is_one_line(desk: Desk, tmp_path: Path):
     assert "zakończ" in desk.refused("restore", str(copy))
     leases.release(desk.house.db, lease)
     assert LOGIN in desk.done("operator", "list")
+
+
+def test_a_disk_that_takes_no_more_leaves_no_half_a_backup(desk: Desk, tmp_path: Path):
+    folder = tmp_path / "kopie"
+    folder.mkdir()
+    command = [sys.executable, "-m", "ksef_tui", *desk.base, "backup", str(folder / "kopia.db")]
+    done = subprocess.run(
+        ["sh", "-c", 'ulimit -f 100; exec "$@"', "sh", *command], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 1), done.stderr
+    assert "Nie można zapisać kopii" in done.stderr
+    assert list(folder.iterdir()) == []

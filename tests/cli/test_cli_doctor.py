@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from importlib import resources
 from pathlib import Path
 
 from cli_office import Desk, process
@@ -44,3 +48,41 @@ def test_a_locked_key_is_asked_of_nobody(desk: Desk):
     assert "key_locked" not in opened.stdout.decode()
     wrong = process(*on, "--passphrase-stdin", "doctor", "--offline", input="inne hasło\n".encode())
     assert (wrong.returncode, "wrong_passphrase" in wrong.stdout.decode()) == (1, True)
+
+
+def codes(house: House, *, before: str = "", **environ: str) -> dict[str, str]:
+    """Every finding of a process on a machine that is set up so: code → severity."""
+    command = [
+        sys.executable,
+        "-m",
+        "ksef_tui",
+        "--data-dir",
+        str(house.folder),
+        "--operator",
+        LOGIN,
+        "doctor",
+        "--json",
+    ]
+    done = subprocess.run(
+        ["sh", "-c", f'{before} exec "$@"', "sh", *command, "--offline"],
+        capture_output=True, env=os.environ | environ, timeout=60,
+    )  # fmt: skip
+    return {row["code"]: row["severity"] for row in json.loads(done.stdout)}
+
+
+def test_a_locale_without_polish_letters(house: House):
+    assert codes(house, LC_ALL="POSIX", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")["locale"] == "warning"
+    assert "locale" not in codes(house, LC_ALL="C.UTF-8")
+
+
+def test_a_process_that_may_open_few_files(house: House):
+    assert codes(house, before="ulimit -n 100;")["few_files"] == "warning"
+    assert "few_files" not in codes(house, before="ulimit -n 512;")
+
+
+def test_zone_data_that_is_wrong(house: House, tmp_path: Path):
+    (tmp_path / "Europe").mkdir()
+    with resources.files("tzdata.zoneinfo").joinpath("UTC").open("rb") as utc:
+        (tmp_path / "Europe" / "Warsaw").write_bytes(utc.read())
+    assert codes(house, PYTHONTZPATH=str(tmp_path))["zone_data"] == "error"
+    assert "zone_data" in codes(house) and codes(house)["zone_data"] == "ok"

@@ -20,11 +20,12 @@ _WAL_HEADER, _FRAME_HEADER = 32, 24
 
 
 class Disk:
-    """The office's files as they are at this moment, without what only a running system has (`-shm`, locks)."""
+    """The office's files as they are at this moment. `shm`: with the file that processes share, which is worth nothing
+    without them and is on the disk all the same."""
 
-    def __init__(self, folder: Path, to: Path) -> None:
+    def __init__(self, folder: Path, to: Path, *, shm: bool = False) -> None:
         self.folder = to
-        shutil.copytree(folder, to, ignore=shutil.ignore_patterns("*-shm", "*.lock"))
+        shutil.copytree(folder, to, ignore=shutil.ignore_patterns("*.lock", *([] if shm else ["*-shm"])))
         self.wal = to / "office.db-wal"
 
     def torn(self, to: Path, length: int) -> Disk:

@@ -68,7 +68,7 @@ async def test_the_power_goes_at_any_moment_of_sending(
     wait_for(lambda: journal_length(house) >= rows or set(house.states(ids)) == {"accepted"})
     for writer in writers:
         writer.pause()
-    disk = Disk(house.folder, tmp_path / "po-awarii")
+    disk = Disk(house.folder, tmp_path / "po-awarii", shm=seed % 2 == 1)
     for writer in writers:
         writer.kill()
     move_in(house, disk)

@@ -349,6 +349,33 @@ async def test_a_file_that_somebody_else_owns(house: House):
     assert seen(examined(house), "file_owner").severity is E
 
 
+async def test_a_file_system_in_memory_is_said(house: House, tmp_path: Path):
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text("22 1 0:1 / / rw - tmpfs tmpfs rw\n")
+    assert seen(examined(house, mounts=str(mounts)), "volatile_filesystem").severity is W
+
+
+async def test_a_log_that_grows_without_end(house: House):
+    os.truncate(house.folder / "office.db-wal", 300_000_000)  # a hole: nothing is written
+    assert seen(examined(house), "large_wal").severity is W
+
+
+async def test_a_clock_that_was_set_is_told(house: House):
+    client = await house.ready_client()
+    house.set_clock(hours=1)
+    house.approved(client)
+    assert "+3600 s" in seen(examined(house), "clock_jumped").text
+
+
+async def test_limits_that_were_read_and_those_that_are_used_up(house: House):
+    client = await house.ready_client()
+    assert "odczytane" in seen(examined(house), "limits").text
+    house.edit(
+        "INSERT INTO rate_block VALUES (?, 'invoiceSend', ?)", client.nip, house.office.clock().timestamp() + 600
+    )
+    assert seen(examined(house), "limits_wait").severity is N
+
+
 async def test_who_may_ask(house: House):
     house.operator("anna", Role.ACCOUNTANT)
     assert examined(house, login="anna")
