@@ -14,6 +14,7 @@ from rich.cells import cell_len
 from ksef_tui.domain.authorizations import AuthState
 from ksef_tui.domain.invoices import InvoiceState, UpoState
 from ksef_tui.services.views import ClientRow, HeaderView, QueueRow
+from ksef_tui.tui.dialogs.letter import lines_of
 from ksef_tui.tui.lines import changed_cells
 from ksef_tui.tui.present import (
     Line,
@@ -216,3 +217,13 @@ def test_only_the_cells_that_differ_are_repainted() -> None:
     assert changed_cells(old, (("09:14 ", "dim"), ("za 7 s", "dim"))) == (9, 10)
     assert changed_cells(old, (("09:14 za 8 s", "dim"),)) is None
     assert changed_cells(old, (("09:14 ", "dim"), ("za 8 s", "bad"))) == (6, 12)
+
+
+def test_a_letter_that_is_wider_than_the_screen_flows_to_the_end_of_its_paragraph() -> None:
+    text = "Do: Jodła\n\nPierwszy wiersz jest za długi na ten ekran,\na drugi nie.\n\n"
+    text += "  wcięty wiersz też za długi na ten ekran\n  drugi\n"
+    shown = ["".join(said for said, _ in line) for line in lines_of(text, 30)]
+    assert shown == [
+        "Do: Jodła", "", "Pierwszy wiersz jest za długi", "na ten ekran, a drugi nie.", "",
+        "  wcięty wiersz też za długi", "  na ten ekran", "  drugi",
+    ]  # fmt: skip

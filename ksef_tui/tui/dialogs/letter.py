@@ -54,13 +54,18 @@ class Letter(Dialog["Wish | None"]):
 
 
 def lines_of(text: str, width: int) -> list[Line]:
-    """The letter's lines, the long ones broken under their own indent."""
+    """The letter's lines, the long ones broken under their own indent: from one on to the end of its paragraph the words
+    flow, so that no line ends after a word or two."""
     lines: list[Line] = []
-    for line in text.splitlines():
+    rest = text.splitlines()
+    while rest:
+        line = rest.pop(0)
         words = line.lstrip(" ")
         indent = len(line) - len(words)
         if len(line) <= width:
             lines.append(((clean(line), "text"),))
-        else:
-            lines += [((" " * indent + piece, "text"),) for piece in wrap(words, max(10, width - indent))]
+            continue
+        while not indent and rest and rest[0] and not rest[0].startswith(" "):
+            words += " " + rest.pop(0)
+        lines += [((" " * indent + piece, "text"),) for piece in wrap(words, max(10, width - indent))]
     return lines
