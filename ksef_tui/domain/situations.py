@@ -176,6 +176,8 @@ def check(situation: Situation) -> str | None:
         return "Łączenie już trwa."
     if situation.client is not None and situation.client.status is AuthState.ENDED:
         return None  # whether the client has taken the rights back
+    if situation.client is not None and situation.client.status is AuthState.TO_SIGN:
+        return "Żądanie czeka na podpis: f wczytuje podpisany plik, b przerywa."
     return on_authorization("learn", "Ten klient nie ma jeszcze autoryzacji, którą można sprawdzić: naciśnij a.")(
         situation
     )

@@ -59,6 +59,12 @@ def test_invoice_keys_that_need_the_queue_say_so_on_a_client() -> None:
     assert BY_ID["invoice.withdraw"].why_disabled(on_client) == "Wybierz faktury w kolejce: naciśnij 2."
 
 
+def test_a_check_of_a_request_that_waits_names_the_keys_that_go_on() -> None:
+    waits = ClientFacts(1, "Jodła Meble sp. z o.o.", AuthState.TO_SIGN, waiting=0, moving=0)
+    why = BY_ID["auth.check"].why_disabled(Situation(Role.ACCOUNTANT, Pane.CLIENTS, waits))
+    assert why == "Żądanie czeka na podpis: f wczytuje podpisany plik, b przerywa."
+
+
 def test_a_client_operator_may_not_start_or_revoke_an_authorisation() -> None:
     situation = Situation(Role.CLIENT, Pane.CLIENTS, CLIENT)
     for action_id in ("auth.start", "auth.revoke", "client.add", "profiles"):
