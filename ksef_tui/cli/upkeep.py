@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import textwrap
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -62,12 +65,20 @@ def doctor(context: Context, as_json: bool, offline: bool) -> None:
     else:
         show([row for row in rows if row["severity"] != "ok"], False, _line)
         well = [row["text"] for row in rows if row["severity"] == "ok"]
-        click.echo(plain(f"{_SIGN['ok']} w porządku: {', '.join(well) or '–'}"))
+        click.echo("\n".join(map(plain, _wrapped(f"{_SIGN['ok']} w porządku: {', '.join(well) or '–'}", "   "))))
     errors = sum(f.severity is Severity.ERROR for f in found)
     if errors:
         fail(f"Do naprawienia: {count_of(errors, 'błąd', 'błędy', 'błędów')}.")
 
 
 def _line(row: dict[str, str]) -> str:
-    what = f"{_SIGN[row['severity']]}  {row['text']}  [{row['code']}]"
-    return what + (f"\n        → {row['action']}" if row["action"] else "")
+    lines = _wrapped(f"{_SIGN[row['severity']]}  {row['text']}  [{row['code']}]", "   ")
+    return "\n".join(lines + (_wrapped(f"   → {row['action']}", "     ") if row["action"] else []))
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    """Broken between words on a terminal; whole for who reads it from a pipe. A path or a code stays in one piece."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return [text]
+    width = shutil.get_terminal_size().columns
+    return textwrap.wrap(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)

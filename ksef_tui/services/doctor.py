@@ -148,16 +148,18 @@ def examine(
 
 
 def _looked(entry: Entry, *what: object) -> list[Finding]:
-    """What a check found; nothing means well. One that breaks must not hide what the others find."""
+    """What a check found; nothing to do means well. One that breaks must not hide what the others find."""
+    found: list[Finding] = []
     try:
-        found = list(entry.look(*what))
+        for finding in entry.look(*what):
+            found.append(finding)  # noqa: PERF402 what was found before it broke stays
     except NotLooked:
-        return []
+        return found
     except Problem as problem:
-        return [Finding(problem.code, Severity.ERROR, f"{entry.name}: {problem.message}")]
+        return [*found, Finding(problem.code, Severity.ERROR, f"{entry.name}: {problem.message}")]
     except Exception as error:
         text = f"{entry.name}: nie udało się sprawdzić ({type(error).__name__})."
-        return [Finding("check_failed", Severity.WARNING, text, "Zgłoś to autorom programu.")]
-    if all(finding.severity is Severity.NOTE for finding in found):
+        return [*found, Finding("check_failed", Severity.WARNING, text, "Zgłoś to autorom programu.")]
+    if all(finding.severity is Severity.NOTE and not finding.action for finding in found):
         found.append(Finding(entry.look.__name__, Severity.OK, entry.name))
     return found

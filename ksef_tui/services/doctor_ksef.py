@@ -54,7 +54,8 @@ def ksef_answers(at: Installation, office: Office) -> Iterator[Finding]:
     address = office.environment.api_url
     if at.asked is None:
         yield Finding("not_asked", Severity.NOTE, f"KSeF ({address}) nie był pytany.")
-    elif at.asked.problem:
+        raise NotLooked
+    if at.asked.problem:
         yield Finding(
             "ksef_silent", Severity.ERROR, f"KSeF ({address}) nie odpowiedział: {at.asked.problem}",
             "Sprawdź sieć, zaporę i adres; przy awarii KSeF faktury czekają i pójdą same.",

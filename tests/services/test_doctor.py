@@ -256,7 +256,9 @@ async def test_keys_of_the_ministry_that_are_not_valid(house: House):
 
 async def test_offline_asks_nobody(house: House):
     before = house.db.value("SELECT count(*) FROM journal")
-    assert seen(examined(house), "not_asked").severity is N
+    found = examined(house)
+    assert seen(found, "not_asked").severity is N
+    assert "KSeF odpowiada" not in {f.text for f in found}, "nobody asked"
     assert house.db.value("SELECT count(*) FROM journal") == before
 
 
