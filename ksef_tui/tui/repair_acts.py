@@ -151,7 +151,7 @@ class RepairActs:
 
         async def submit(values: Mapping[str, str]) -> None:
             result = await desk.act(
-                lambda: approving.settle(desk.office, desk.operator, [found.invoice_id], values["note"])
+                lambda: approving.settle(desk.office, desk.operator, [found.invoice_id], values["why"])
             )
             if result.refused:
                 raise Problem("refused", result.refused[0][1])
@@ -159,7 +159,7 @@ class RepairActs:
         intro = f"{clean(found.number)} zostaje odrzucona i znika ze spraw do zrobienia. Kto i dlaczego tak postanowił?"
         form = Form(
             "Zostaw odrzuconą", lambda width: describe.plain([intro], width),
-            [Field("note", "Uwaga", placeholder="np. klient wystawił ją sam w swoim programie")],
+            [Field("why", "Uwaga", placeholder="np. klient wystawił ją sam w swoim programie")],
             submit, failed=self._app.trouble,
         )  # fmt: skip
         if await self._app.push_screen_wait(form):
