@@ -67,7 +67,7 @@ def _where(office: Office, operator: Operator, chosen: QueueFilter) -> tuple[str
     query = understood(office, chosen.text)
     for condition, values in _asked(query):
         narrow(condition, *values)
-    named = _clients_named(office, query.texts) if query.texts else {}
+    named = _clients_named(office, query.texts, chosen.among) if query.texts else {}
     for word in query.texts:
         pattern = "%" + word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
         clients = ", ".join(str(i) for i in named[word])
@@ -104,8 +104,11 @@ def _asked(query: Query) -> Iterator[tuple[str, tuple[object, ...]]]:
         yield "kind LIKE 'KOR%'", ()
 
 
-def _clients_named(office: Office, words: Sequence[str]) -> dict[str, list[int]]:
-    clients = [(r["id"], fold(f"{r['name']} {r['nip']}")) for r in office.db.rows("SELECT id, name, nip FROM client")]
+def _clients_named(office: Office, words: Sequence[str], among: Sequence[int]) -> dict[str, list[int]]:
+    """The clients whose name or NIP has a word in it; of those `among` whose invoices is sought, if any are named."""
+    where = " WHERE id IN (SELECT client_id FROM invoice WHERE id IN (SELECT value FROM json_each(?)))" if among else ""
+    rows = office.db.rows(f"SELECT id, name, nip FROM client{where}", (json.dumps(among),) if among else ())  # noqa: S608
+    clients = [(row["id"], fold(f"{row['name']} {row['nip']}")) for row in rows]
     return {word: [client_id for client_id, name in clients if word in name] for word in words}
 
 
