@@ -216,7 +216,7 @@ def _widths(width: int) -> tuple[int, int, int, int]:
 
 def _lit(width: int) -> int:
     name, what, total, _ = _widths(width)
-    return 3 + name + 1 + what + (total + 1 if total else 0)
+    return 3 + name + 1 + what + 1 + (total + 1 if total else 0)
 
 
 def today_row(look: Look, item: Item, width: int, marked: bool) -> Line:

@@ -14,11 +14,13 @@ from tui_helpers import NARROW, WIDE, Desk, Program, asked, expect, states, text
 
 from ksef_tui.compose import open_office
 from ksef_tui.domain.situations import Pane
-from ksef_tui.domain.today import Kind
+from ksef_tui.domain.today import Item, Kind, Money
 from ksef_tui.services import approving
 from ksef_tui.tui.app import KsefTui
 from ksef_tui.tui.dialogs.ask import Ask
 from ksef_tui.tui.dialogs.pick import Pick
+from ksef_tui.tui.present import Look, width_of
+from ksef_tui.tui.today import _lit, today_row
 
 
 async def at_today(app: KsefTui, pilot: Pilot[int], kind: Kind | None = None) -> None:
@@ -44,6 +46,19 @@ def elsewhere(desk: Desk, act: Callable[..., Any], numbers: str) -> None:
         assert act(office, desk[1], ids).done == len(ids)
     finally:
         office.close()
+
+
+@pytest.mark.parametrize("width", [60, 78, 99, 100, 118, 198])
+@pytest.mark.parametrize("marked", [False, True])
+def test_the_cursor_lights_whole_columns_of_a_row_that_takes_the_width(width: int, marked: bool) -> None:
+    item = Item(
+        "approve:1", Kind.APPROVE, due=True, clients=(1,), name="Hurtownia Leśna sp. z o.o. " * 3, nip="", count=3,
+        why="Czekają, aż ktoś je zatwierdzi. " * 9, actions=("invoice.approve",), money=Money.of({"PLN": 123_456_78}),
+    )  # fmt: skip
+    line = today_row(Look(), item, width, marked)
+    assert width_of(line) == width
+    ends = [width_of(line[: count + 1]) for count in range(len(line))]
+    assert _lit(width) in ends  # else a cell stays lit behind the cursor
 
 
 @pytest.mark.parametrize("size", [NARROW, WIDE])
