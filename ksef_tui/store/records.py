@@ -1,4 +1,7 @@
-"""What is written down and never changed: the audit log of what people did, the journal of calls."""
+"""What is written down and never changed: the audit log of what people did, the journal of calls.
+
+But for `journal.epoch`, by which calls are counted: it moves with a clock that was set (`store.clocks`); `at` stays.
+"""
 
 from __future__ import annotations
 

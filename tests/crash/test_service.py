@@ -218,6 +218,25 @@ async def test_told_to_stop_while_a_package_goes_up_it_is_finished_by_the_next(h
     assert len(house.ministry.numbered(client.nip)) == 8
 
 
+async def test_told_to_stop_while_a_package_is_made_it_is_not_opened(house: House):
+    configuring.change(house.office, house.admin, "batch_from", "3")
+    client = await house.ready_client()
+    ids = house.approved(client, *(papers.invoice(client.nip) for _ in range(120)))
+    worker = Worker(house.office)
+    run = asyncio.create_task(worker.run())
+    async with asyncio.timeout(PATIENCE):
+        while not house.db.value("SELECT 1 FROM session WHERE state = 'opening'"):
+            await asyncio.sleep(0.005)
+        worker.stop()
+        await run
+    assert house.ministry.posts("POST /v2/sessions/batch") == 0
+    assert set(house.states(ids)) == {"approved"}
+    assert not list((house.folder / "packages").glob("*"))
+    await house.work()
+    assert set(house.states(ids)) == {"accepted"}
+    assert house.ministry.posts("POST /v2/sessions/batch") == 1
+
+
 # ---- the unit
 
 
