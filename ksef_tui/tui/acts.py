@@ -313,7 +313,7 @@ class Acts:
             Choice(
                 one.id,
                 (
-                    (fit("WŁĄCZONA" if one.on else "", 10), "bad"),
+                    (fit("wł." if one.on else "", 4), "bad"),
                     (fit(clean(one.label), 31), "strong"),
                     (clean(one.help), "dim"),
                 ),

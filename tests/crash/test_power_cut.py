@@ -156,7 +156,7 @@ def _unsynced_at_sends(trace: Path, folder: Path) -> tuple[int, list[str]]:
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 @pytest.mark.parametrize("way", WAYS)
-async def test_nothing_leaves_for_ksef_before_its_intent_is_on_the_disk(house: House, tmp_path: Path, way: str):
+async def test_rule_03_nothing_leaves_for_ksef_before_its_intent_is_on_the_disk(house: House, tmp_path: Path, way: str):
     """By the calls of the system: no byte goes out while something written to the log has not been synced."""
     ids, documents = await prepared(house, way)
     trace = tmp_path / "trace"

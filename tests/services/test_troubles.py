@@ -104,7 +104,7 @@ def test_every_row_has_a_trouble_of_the_menu_that_makes_it_happen(house: House):
     listed = httpx.get(f"{house.ministry.url}/_sandbox/faults/known", trust_env=False).json()
     assert {name: tuple(rows) for name, rows in listed.items()} == KINDS
     assert len({line.label for line in TROUBLES}) == len({line.id for line in TROUBLES}) == len(TROUBLES)
-    assert all(len(line.label) <= 30 and line.seen.endswith(".") for line in TROUBLES)
+    assert all(len(line.label) <= 30 and len(line.help) <= 34 and line.seen.endswith(".") for line in TROUBLES)
 
 
 # ---- no connection, no answer

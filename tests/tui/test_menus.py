@@ -28,6 +28,21 @@ async def test_neither_what_it_is_about_nor_why_not_is_cut_off(
         await expect(pilot, lambda: WHY in read(text_of(app)))
 
 
+async def test_the_cursor_of_a_long_menu_stays_to_be_seen_and_says_what_its_line_is_about(
+    desk: Desk, ids: dict[str, int], program: Program
+) -> None:
+    app = program()
+    async with app.run_test(size=(80, 24)) as pilot:
+        lines = [Choice(str(n), ((f"linia {n}", "text"),), about=f"O linii {n}.") for n in range(40)]
+        app.push_screen(Pick("Długie menu", lines))
+        await asked(app, pilot, Pick)
+        await expect(pilot, lambda: "O linii 0." in text_of(app))
+        await pilot.press("end")
+        await expect(pilot, lambda: "linia 39 " in text_of(app) and "O linii 39." in text_of(app))
+        await pilot.press("home")
+        await expect(pilot, lambda: "linia 0 " in text_of(app) and "O linii 0." in text_of(app))
+
+
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
 async def test_a_notice_lies_on_an_edge_and_hides_no_keys(
     desk: Desk, ids: dict[str, int], program: Program, size: tuple[int, int]

@@ -79,9 +79,9 @@ class Choices(Toned, ScrollView, can_focus=True):
             self.post_message(self.Moved(self.choices[self.cursor]))
         top, height = self.scroll_offset.y, self.size.height
         if self.cursor < top:
-            self.scroll_to(y=self.cursor, animate=False)
+            self.scroll_to(y=self.cursor, animate=False, force=True)
         elif self.cursor >= top + height:
-            self.scroll_to(y=self.cursor - height + 1, animate=False)
+            self.scroll_to(y=self.cursor - height + 1, animate=False, force=True)
 
     def action_first(self) -> None:
         self.action_step(-len(self.choices))
