@@ -58,7 +58,7 @@ class UrgencyActs:
             asked[key] = (whom, words, stopped)
             said = clean(pause.said(desk.now())) if pause is not None else ""
             verb = "Wznów" if stopped else "Wstrzymaj"
-            choices.append(Choice(key, ((fit(verb, 10), "strong"), (fit(words, 30), "text"), (said, "dim"))))
+            choices.append(Choice(key, ((fit(verb, 10), "strong"), (fit(words, 24), "text"), (said, "dim"))))
 
         if one is not None:
             name = client_views.client_rows(desk.office, desk.operator, [one])[one].name
@@ -67,6 +67,7 @@ class UrgencyActs:
             words = "zaznaczonych: " + count_of(len(marked), "klienta", "klientów", "klientów")
             offer("marked", marked, words, all(client in paused for client in marked), None)
         offer("all", pausing.EVERYTHING, "wszystko", everything is not None, everything)
+        choices.sort(key=lambda choice: not asked[choice.id][2])  # the same key again lets go on what stands
         chosen = await self._app.push_screen_wait(Pick("Wysyłka", choices))
         if chosen is None:
             return

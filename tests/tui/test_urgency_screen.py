@@ -96,6 +96,10 @@ async def test_h_stops_everything_and_every_row_and_the_status_line_say_so(desk:
         await expect(pilot, lambda: "● wstrzymane przez ANNA 09:14" in text_of(app))
         await expect(pilot, lambda: "◷ do wysłania      pauza" in text_of(app))
         await expect(pilot, lambda: "za 10 s" not in text_of(app))
+        await pilot.press("h")
+        await asked(app, pilot, Pick)
+        await pilot.press("enter")  # what stands is the first: the same key lets it go on
+        await expect(pilot, lambda: pausing.of_everything(desk[0]) is None)
 
 
 async def test_h_works_on_the_clients_of_marked_invoices(desk: Desk, program: Program):
