@@ -40,7 +40,8 @@ async def test_an_owners_certificate_is_refused_and_logged_out_and_the_sentence_
     client, identity, pesel = await a_working_owner(house)
     row = await house.authorise(client, identity)
     assert (row["state"], row["reason_code"], row["step_failed"]) == ("failed", "owner_certificate", 1)
-    for said in (pesel, house.nip, "właściciel", "profilem"):
+    assert pesel not in row["reason"]
+    for said in (f"PESEL {pesel[:6]}*****", house.nip, "właściciel", "profilem"):
         assert said in row["reason"], said
     for column in ("sealed_refresh", "sealed_access", "refresh_until", "access_until"):
         assert row[column] is None, column
@@ -155,7 +156,8 @@ async def test_a_self_service_clients_person_must_turn_out_to_be_the_owner(house
     ]
     row = await house.authorise(own_boss, ids[0])
     assert (row["state"], row["reason_code"], row["sealed_refresh"]) == ("failed", "not_owner", None)
-    assert clerk in row["reason"]
+    assert clerk not in row["reason"]
+    assert f"PESEL {clerk[:6]}*****" in row["reason"]
     assert [call["kind"] for call in house.calls("auth.end_current", "ended")] == ["ok"]
     assert (await house.authorise(own_boss, ids[1]))["state"] == "active"
 
