@@ -35,7 +35,7 @@ NARROW = {
 }  # fmt: skip
 
 
-REST = 4.0  # seconds between two looks at the end, when nobody hurries
+REST = 4.0  # seconds between two looks at the end, when nobody hurries; later ones are further apart
 
 
 class Template:
@@ -53,7 +53,7 @@ class Template:
 
     def open(self) -> Any:
         opened = open_office(self.data_dir)
-        opened.clock = self.machine.now
+        opened.clock, opened.since_boot = self.machine.now, lambda: self.machine.boot
         return opened
 
     def _make(self) -> tuple[int, ...]:
@@ -311,7 +311,7 @@ class World:
         while self.adrift:
             self.arrive(0)
         worker = self.worker("A")
-        for _ in range(400):
+        for look in range(400):
             self._authorise_again()
             for client_id in self.nips:
                 worker.serve(client_id)
@@ -325,7 +325,9 @@ class World:
             self.check()
             if not anything_moves(self.people):
                 break
-            self.machine.sleep(min([300.0, *(max(REST, want) for want in worker.wants.values() if want is not None)]))
+            self.machine.sleep(
+                min([300.0, *(max(REST, look, want) for want in worker.wants.values() if want is not None)])
+            )
         self._check_end()
 
     def _authorise_again(self) -> None:
