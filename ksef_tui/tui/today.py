@@ -293,7 +293,7 @@ def leads_to(item: Item) -> str:
     """What Enter shows."""
     if item.kind in ON_INVOICES:
         return "te faktury" if len(item.invoices) != 1 else "ta faktura"
-    return "autoryzacja klienta" if item.client is not None else "ci klienci"
+    return "autoryzacja" if item.client is not None else "ci klienci"
 
 
 def empty_lines(look: Look, done: Done, mine: bool, said: tuple[str, str, str]) -> list[Line]:

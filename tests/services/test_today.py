@@ -203,6 +203,8 @@ def test_a_stopped_identity_speaks_for_all_its_clients(sending: House):
         access(sending, client, identity_id=identity)
         ids += sending.approved(client)
         access(sending, client, state="blocked")
+    access(sending, client, state="active")  # its login still lasts, and another thing stands in its way too
+    pausing.pause(sending.office, sending.admin, [client.id])
     sending.edit("UPDATE identity SET stopped_at = ? WHERE id = ?", to_text(sending.office.clock()), identity)
     [item] = found(sending)
     assert (item.kind, item.name, item.count, item.invoices) == (Kind.STOPPED, "pieczęć", 2, tuple(ids))

@@ -75,7 +75,7 @@ async def test_the_rows_stand_by_urgency_with_the_key_that_mends_each(
         ]  # fmt: skip
         shown = text_of(app)
         assert "Gamma s.c. nie nadała w KSeF uprawnień – 1 faktura czeka." in shown
-        assert "r Sprawdź   l Pismo   a Autoryzuj   Enter autoryzacja klienta" in shown
+        assert "r Sprawdź   l Pismo   a Autoryzuj   Enter autoryzacja" in shown
         assert all(len(line) <= size[0] for line in shown.splitlines())
 
 
