@@ -219,10 +219,11 @@ async def test_nothing_is_repainted_when_nothing_changed(
     app = program()
     async with app.run_test(size=NARROW) as pilot:
         await at_today(app, pilot)
-        await expect(pilot, lambda: app.main.today._loader.idle)
+        rows = app.main.today.list
+        await expect(pilot, lambda: app.main.today._loader.idle and set(rows._painted) == set(rows.ids))
         await pilot.pause(0.2)
         painted: list[object] = []
-        monkeypatch.setattr(app.main.today.list, "refresh", lambda *regions, **more: painted.append(regions))
+        monkeypatch.setattr(rows, "refresh", lambda *regions, **more: painted.append(regions))
         shown: list[object] = []
         show = app.main.today._show
         monkeypatch.setattr(app.main.today._loader, "_show", lambda found: (show(found), shown.append(found)))
