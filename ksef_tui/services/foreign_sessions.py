@@ -8,6 +8,7 @@ import sqlite3
 from datetime import timedelta
 
 from ksef_tui.domain.invoices import InvoiceState, UpoState
+from ksef_tui.domain.staff import masked
 from ksef_tui.domain.times import to_text
 from ksef_tui.ksef.api import Access
 from ksef_tui.ksef.crypto import hash_b64
@@ -75,7 +76,7 @@ def _act(row: sqlite3.Row) -> str:
 def _whose(turn: Turn, session: sqlite3.Row) -> str:
     if opened_by_another(turn, session):
         kind, _, value = session["subject"].partition(":")
-        return f"wysłał ją {kind.upper()} {value} i tylko on widzi wynik – szukam jej w KSeF po skrócie."
+        return f"wysłał ją {masked(kind, value)} i tylko on widzi wynik – szukam jej w KSeF po skrócie."
     return "KSeF nie pokazuje sesji, w której ją wysłano, bo należy ona do kogo innego – szukam po skrócie."
 
 

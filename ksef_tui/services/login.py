@@ -13,6 +13,7 @@ from datetime import timedelta
 from ksef_tui.domain.authorizations import CAN_SEND, AuthMethod, AuthState, AuthStep, effective
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.secret import Secret
+from ksef_tui.domain.staff import masked
 from ksef_tui.domain.times import from_text, to_text
 from ksef_tui.ksef import claims
 from ksef_tui.ksef.api import Access
@@ -128,7 +129,7 @@ def lost_permission(turn: Turn, refused: Refused) -> None:
         return
     needed = ", ".join(refused.required) or "InvoiceWrite"
     kind, _, value = row["subject"].partition(":")
-    whom = f" dla {kind.upper()} {value}" if value else ""
+    whom = f" dla {masked(kind, value)}" if value else ""
     reason = f"{turn.client['name']}: KSeF odmówił, brakuje{whom} uprawnienia {needed}."
     with turn.office.db.write() as connection:
         authorizations.move(

@@ -260,7 +260,7 @@ async def _refused(turn: Turn, row: sqlite3.Row, visit: sqlite3.Row, access: Acc
     elif refused.reason_code == "missing-permissions":
         session = onboardings.session(turn.office.db, visit["session"])
         kind, _, value = (session["signer"] if session is not None else "").partition(":")
-        trouble = _may_not_grant(f"{kind.upper()} {value}" if value else "ktoś")
+        trouble = _may_not_grant(masked(kind, value) if value else "ktoś")
         _stop(turn, row, visit, trouble.reason_code, trouble.reason, again=False)
     else:
         _stop(turn, row, visit, _code(refused), refused.message, again=True)

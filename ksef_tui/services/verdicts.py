@@ -250,7 +250,7 @@ def _withdrawn(turn: Turn, row: sqlite3.Row, act: str, old: AuthState, verdict: 
 def _whom(subject: str) -> str:
     """`Nip:5265877635` as sentences name it."""
     kind, _, value = subject.partition(":")
-    return f"dla {kind.upper()} {value}" if value else "dla biura"
+    return f"dla {masked(kind, value)}" if value else "dla biura"
 
 
 def _is_another_subject(turn: Turn, row: sqlite3.Row) -> bool:

@@ -250,6 +250,7 @@ async def test_a_persons_certificate_signs_nothing_for_a_probe(house: House):
     house.ministry.grant(client.nip, pesel, "InvoiceRead", kind="Pesel")
     await a_day_later(house, client)
     assert house.auth(client)["state"] == "read_only"
+    assert pesel not in house.auth(client)["reason"]
     assert f"PESEL {pesel[:6]}*****" in house.auth(client)["reason"]
     assert house.ministry.posts(SIGNED_LOGIN) == 1
 
