@@ -38,14 +38,14 @@ def month(scale: Scale) -> list[Figure]:
     with limited_house(scale.month, took_back=0) as (house, clients, paper):
         ids = _import(house, clients, scale.month_each)
         approving.approve(house.office, house.admin, ids)
-        seconds, memory = _work(house)
+        seconds, spent, memory = _work(house)
         _prove(house, total)
         calls = house.db.value("SELECT count(*) FROM journal WHERE phase = 'started' AND operation <> 'fetch'")
         each_waited = _per_client(house, paper, scale, _session_for_each)
         one_session = _per_client(house, paper, scale, _one_session)
     waited, together = each_waited * scale.month, one_session * scale.month
     what = f"month end, {scale.month} clients × {scale.month_each} invoices, production limits"
-    note = f"{total:,} accepted once, each with its receipt, 0 × 429; {total / seconds:.0f} invoices/s"
+    note = f"{total:,} accepted once, each with its receipt, 0 × 429; {total / seconds:.0f} invoices/s, {spent:.0f} s of a processor"
     return [
         Figure(what, seconds / 60, "min", waited / 60, f"min ksef-client, a session an invoice ({scale.month_bare} clients, scaled)",
                Budget(0.1, "ratio"), note),
@@ -68,8 +68,8 @@ def _import(house: House, clients: list[Client], each: int) -> list[int]:
     return [one for one in ids if one is not None]
 
 
-def _work(house: House) -> tuple[float, float]:
-    """Seconds and the most memory in MB that a worker of its own took."""
+def _work(house: House) -> tuple[float, float, float]:
+    """Seconds, seconds of a processor, and the most memory in MB that a worker of its own took."""
     command = [sys.executable, "-m", "ksef_tui", "--data-dir", str(house.folder), "--operator", LOGIN, "worker"]
     start = perf_counter()
     with tempfile.TemporaryFile("w+") as told:
@@ -80,7 +80,7 @@ def _work(house: House) -> tuple[float, float]:
         if child.returncode != 0:
             told.seek(0)
             raise RuntimeError(told.read())
-    return seconds, used.ru_maxrss / 1024
+    return seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
 
 
 def _prove(house: House, total: int) -> None:

@@ -7,6 +7,7 @@ between them. In the suite it runs for seconds; `KSEF_TUI_EXAMPLES=5000` searche
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -25,19 +26,29 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from support.queue_world import Template, World, document
-from support.simulated import ROTATIONS, Machine
+from support.simulated import ROTATIONS, Machine, Process
 
 from ksef_tui.ksef.crypto import sha256_b64
 from ksef_tui.sandbox.faults import Fault
 from ksef_tui.services import approving, configuring, importing
 
-EXAMPLES = int(os.environ.get("KSEF_TUI_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("KSEF_TUI_EXAMPLES", "50"))
 STEPS = 30
 
 WORKERS = st.sampled_from(["A", "B"])
 CLIENTS = st.integers(0, 1)
 PICK = st.integers(0, 7)
 CALLS = st.integers(0, 14)
+CHANGES = st.sampled_from(
+    [
+        "^POST .*/sessions/(online|batch)$",
+        "^POST .*/invoices$",
+        "^POST .*/invoices$",
+        "/close$",
+        "^PUT ",
+        "^GET .*/sessions",
+    ]
+)
 MOMENTS = st.sampled_from([0.0, 0.4, 1.1, 6.0, 25.0])
 FATES = st.sampled_from(
     [
@@ -148,19 +159,37 @@ class Sending(RuleBasedStateMachine):
     @rule(pause=MOMENTS, name=WORKERS, client=CLIENTS, calls=CALLS, which=PICK, fate=FATES)
     def work(self, pause: float, name: str, client: int, calls: int, which: int, fate: str) -> None:
         """After a while a pass goes on, or begins; some of its calls are answered, and something happens to the next."""
-        world = self.world
-        self.wait(pause)
-        worker = world.worker(name)
-        if not worker.line.waiting:
-            worker.serve(list(world.nips)[client])
-            world.go_on()
-        world.answer(worker, calls)
-        if worker.alive and worker.line.waiting and fate != "nothing":
-            world.decide(worker, worker.line.waiting[which % len(worker.line.waiting)], fate)
+        worker = self._begin(pause, name, client)
+        self.world.answer(worker, calls)
+        self._strike(worker, which, fate)
+
+    @rule(pause=MOMENTS, name=WORKERS, client=CLIENTS, call=CHANGES, which=st.integers(0, 2), fate=FATES)
+    def work_until(self, pause: float, name: str, client: int, call: str, which: int, fate: str) -> None:
+        """The same, and it happens to a call that changes something at KSeF."""
+        worker = self._begin(pause, name, client)
+        for turn in range(which + 1):
+            self.world.answer(worker, min(turn, 1))
+            for _ in range(30):
+                if not worker.alive or not worker.line.waiting or re.search(call, worker.line.waiting[0].name):
+                    break
+                self.world.answer(worker, 1)
+        self._strike(worker, 0, fate)
 
     @rule(pause=MOMENTS, name=WORKERS, client=CLIENTS)
     def work_without_trouble(self, pause: float, name: str, client: int) -> None:
-        self.work(pause, name, client, 100, 0, "nothing")
+        self.world.answer(self._begin(pause, name, client), 100)
+
+    def _begin(self, pause: float, name: str, client: int) -> Process:
+        self.wait(pause)
+        worker = self.world.worker(name)
+        if not worker.line.waiting:
+            worker.serve(list(self.world.nips)[client])
+            self.world.go_on()
+        return worker
+
+    def _strike(self, worker: Process, which: int, fate: str) -> None:
+        if worker.alive and worker.line.waiting and fate != "nothing":
+            self.world.decide(worker, worker.line.waiting[which % len(worker.line.waiting)], fate)
 
     @rule(name=WORKERS, commits=st.integers(1, 25))
     def die_after_commits(self, name: str, commits: int) -> None:

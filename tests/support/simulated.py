@@ -207,6 +207,10 @@ class Request:
     fate: asyncio.Future[str]
     left_at: float
 
+    @property
+    def name(self) -> str:
+        return f"{self.method} {self.url.path}"
+
 
 class Line(httpx.AsyncBaseTransport):
     """One process's line to KSeF. What becomes of a request is its fate:
