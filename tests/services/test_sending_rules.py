@@ -378,6 +378,17 @@ async def test_what_ksef_could_not_process_is_sent_again_when_a_person_says_so(h
     assert len(house.ministry.holds(document)) == 1
 
 
+async def test_rule_12_a_date_in_the_future_is_stopped_again_before_it_goes_out(house: House):
+    """The checks of the import let it through, for instance on a day when the clock was wrong."""
+    client = await house.ready_client()
+    [invoice_id] = house.approved(client)
+    tomorrow = papers.today() + timedelta(days=1)
+    house.edit("UPDATE invoice SET issue_date = ? WHERE id = ?", tomorrow.isoformat(), invoice_id)
+    await house.work_until(lambda: house.states([invoice_id]) == ["blocked"])
+    assert house.invoice(invoice_id)["reason_code"] == "future_date"
+    assert house.ministry.posts(SEND) == 0
+
+
 async def test_rule_12_f52_what_ksef_marked_offline_is_shown(house: House):
     client = await house.ready_client()
     [invoice_id] = house.approved(client, papers.invoice(client.nip, day=papers.today() - timedelta(days=3)))
