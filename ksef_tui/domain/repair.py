@@ -88,13 +88,13 @@ WAYS: tuple[WayRule, ...] = (
     WayRule(
         Way.REPLACE,
         "Zastąp plikiem",
-        "poprawiony plik z programu, który wystawił fakturę",
+        "poprawiony plik, sprawdzony i pokazany",
         "",
         _moves("replace", "zastępuje się faktury do poprawy i odrzucone"),
     ),
-    WayRule(Way.RETRY, "Ponów", "najpierw sprawdzenie w KSeF, potem do zatwierdzenia", "o", _retry),
+    WayRule(Way.RETRY, "Ponów", "najpierw sprawdza, czy nie ma jej w KSeF", "o", _retry),
     WayRule(Way.RELEASE, "Przywróć", "wszystkie kontrole od nowa", "p", _release),
-    WayRule(Way.SETTLE, "Zostaw odrzuconą", "z uwagą, kto i dlaczego; znika ze spraw do zrobienia", "", _settle),
+    WayRule(Way.SETTLE, "Zostaw odrzuconą", "z uwagą, kto i dlaczego; znika z „Dziś”", "", _settle),
     WayRule(
         Way.WITHDRAW, "Wycofaj", "nie zostanie wysłana; tego nie da się odwrócić", "x",
         _moves("withdraw", "tej faktury nie można już wycofać"),

@@ -98,7 +98,7 @@ def written(data: bytes) -> Document | None:
         rows, more = lines(data, 200)
     except (Problem, ValueError):
         return None
-    items = tuple(f"{row.name}: {'' if row.net is None else format(row.net, 'f')}" for row in rows)
+    items = tuple(f"{row.name}: {'' if row.net is None else format(row.net, 'f').replace('.', ',')}" for row in rows)
     return Document(
         number=facts.number, kind=facts.kind, issue_date=facts.issue_date.isoformat(), buyer_nip=facts.buyer_nip or "",
         buyer=facts.buyer, gross=str(facts.gross), currency=facts.currency, items=items if not more else None,

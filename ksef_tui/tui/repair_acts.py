@@ -111,10 +111,10 @@ class RepairActs:
             self._folder = f"{path.parent}/"
             checked.append(one)
 
-        intro = f"Poprawiony plik XML w miejsce faktury {clean(found.number)}. Nic nie zostanie jeszcze zapisane."
+        intro = f"Poprawiony plik XML w miejsce faktury {clean(found.number)}. Tab dopisuje nazwę. Najpierw kontrole i pytanie."
         form = Form(
             "Zastąpienie plikiem", lambda width: describe.plain([intro], width),
-            [Field("path", "Plik (Tab dopisuje)", path=True, value=self._folder)], submit, failed=self._app.trouble,
+            [Field("path", "Plik", path=True, value=self._folder)], submit, failed=self._app.trouble,
         )  # fmt: skip
         if not await self._app.push_screen_wait(form):
             return
@@ -230,7 +230,7 @@ def comparison_lines(compared: Comparison, width: int) -> list[Line]:
         rows = (
             ("numer", ours.number, theirs.number),
             ("rodzaj", ours.kind, theirs.kind),
-            ("data wystawienia", ours.issue_date, theirs.issue_date),
+            ("data wystawienia", day(ours.issue_date), day(theirs.issue_date)),
             ("NIP nabywcy", ours.buyer_nip, theirs.buyer_nip),
             ("nabywca", ours.buyer, theirs.buyer),
             ("brutto", grouped(ours.gross), grouped(theirs.gross)),
