@@ -36,6 +36,7 @@ from ksef_tui.services import (
     bulk_work,
     certifying,
     client_sessions,
+    collisions,
     dispatching,
     ending,
     enrolment,
@@ -53,6 +54,7 @@ from ksef_tui.services import (
     receipts,
     reconciling,
     reserve,
+    retrying,
     sending,
     staff,
     staff_orders,
@@ -67,6 +69,7 @@ from ksef_tui.services.staff import Newcomer
 from ksef_tui.services.turn import NoAccess, Turn
 from ksef_tui.services.worker import Worker
 from ksef_tui.store import authorizations, leases
+from ksef_tui.store import collisions as stored_collisions
 
 PATIENCE = 5.0
 OWN_RIGHTS = ("CredentialsManage", "CredentialsRead", "InvoiceWrite", "InvoiceRead")
@@ -218,6 +221,24 @@ async def _as_after_a_restore(turn: Turn) -> None:
     await reconciling.reconcile(turn)
 
 
+async def _wanted_again(turn: Turn) -> None:
+    """An invoice that somebody wants to try again, and another whose original is to be read."""
+    with turn.office.db.write() as connection:
+        values = "state = 'unknown', reason_code = 'retry'"
+        one = connection.execute("SELECT min(id) FROM invoice WHERE client_id = ?", (turn.client_id,)).fetchone()[0]
+        connection.execute(f"UPDATE invoice SET {values} WHERE id = ?", (one,))
+    await retrying.go_on(turn)
+
+
+async def _collided(turn: Turn) -> None:
+    with turn.office.db.write() as connection:
+        values = "state = 'rejected', reason_code = '440'"
+        one = connection.execute("SELECT min(id) FROM invoice WHERE client_id = ?", (turn.client_id,)).fetchone()[0]
+        connection.execute(f"UPDATE invoice SET {values} WHERE id = ?", (one,))
+        stored_collisions.put(connection, one)
+    await collisions.go_on(turn)
+
+
 async def _suspect(scene: Scene) -> None:
     scene.house.edit("UPDATE identity SET suspected_at = '2026-01-01T00:00:00.000Z' WHERE id = ?", scene.identity)
     await scene.in_turn(standing_identities.test_suspects)
@@ -338,6 +359,8 @@ TRIED: dict[str, Try] = {
     "tracking.follow": turned(tracking.follow),
     "receipts.fetch_receipts": turned(receipts.fetch_receipts),
     "originals.settle": turned(originals.settle),
+    "retrying.go_on": turned(_wanted_again),
+    "collisions.go_on": turned(_collided),
     "interactive.close_idle": turned(lambda turn: interactive.close_idle(turn, timedelta(0))),
     "probing.probe": lambda s, o: _probed(s),
     "enrolment.go_on": lambda s, o: _in_turns_after_order(s),
@@ -444,9 +467,11 @@ HARMLESS_MODULES = {
     "incoming_files", "invoice_views", "letters", "office", "onboarding_views", "outcomes", "sealing", "staff_views",
     "vaulting", "views", "wire", "worker_process", "calls", "turn", "clients",
     "doctor", "doctor_disk", "doctor_machine", "doctor_ksef", "doctor_work", "clock_jumps", "supervised",
+    "repair_views", "replacing",
 }  # fmt: skip
 HARMLESS = {
-    "approving": {"summary", "waiting_ids", "withdraw"},
+    "approving": {"not_retried", "settle", "summary", "waiting_ids", "why_no_retry", "withdraw"},
+    "collisions": {"ask_again", "original", "refused_as_collision", "written"},
     # an external signature and a token are no certificate of hers; the rest reads or puts back
     "authorising": {"requested", "restored", "start_external", "start_with_token", "submit"},
     "batches": {"clear", "drop_left_over", "folder_of", "give_up", "left_over", "part_of"},
@@ -457,6 +482,7 @@ HARMLESS = {
     "ending": {"named", "preview"},
     "enrolment": {"refuse_without_limit", "tell", "wake"},
     "external": {"go_on", "request"},
+    "own_work": {"look_for"},  # under the lease, `retrying.go_on`
     "foreign_sessions": {"opened_by_another", "settle", "settle_without_list"},  # with an access token that the caller has
     "identities": {
         "found_in", "free_label", "inspect", "keep", "kind_of", "named", "refuse_foreign", "refuse_not_the_clients", "whose",
