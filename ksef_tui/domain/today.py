@@ -257,16 +257,19 @@ def left(until: datetime, now: datetime) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What came about on a day."""
+    """What came about on a day. `begun`: whether the office has clients at all."""
 
     day: date
     sent: int = 0
     accepted: int = 0
     receipts: int = 0
+    begun: bool = True
 
 
 def farewell(done: Done, now: datetime) -> tuple[str, str, str]:
     """What stands there when nothing needs anybody: that all is done, what was done, and a kind word."""
+    if not done.begun:
+        return "Biuro nie ma jeszcze klientów.", "n dodaje klienta; y czyta z KSeF, kto nadał biuru uprawnienia.", ""
     local = warsaw(now)
     if done.sent or done.accepted:
         sent = count_of(done.sent, "wysłana faktura", "wysłane faktury", "wysłanych faktur")

@@ -383,7 +383,8 @@ def done_today(office: Office, operator: Operator, mine: bool = False) -> Done:
     args = {"first": first, "only": operator.client_id, "keeper": operator.id}
     row = office.db.row(_DONE.format(whose=_WHOSE + (_MINE if mine else "")), args)
     assert row is not None
-    return Done(day, row[0], row[1], row[2])
+    begun = bool(office.db.value("SELECT EXISTS (SELECT 1 FROM client WHERE office = 0)"))
+    return Done(day, row[0], row[1], row[2], begun)
 
 
 def _first_event(office: Office, at: str) -> int:

@@ -301,9 +301,10 @@ def empty_lines(look: Look, done: Done, mine: bool, said: tuple[str, str, str]) 
     smile = ":-)" if look.ascii else "☺"
     whose: Line = (("  (u moich klientów; ", "dim"), ("m", "key"), (" pokazuje wszystkich)", "dim")) if mine else ()
     good = "good" if done.accepted or done.sent else "strong"
+    first: Line = ((f"  {said[0]} ", good), (smile, "wait")) if done.begun else ((f"  {said[0]}", good),)
     return [
         (),
-        ((f"  {said[0]} ", good), (smile, "wait")),
+        first,
         (),
         ((f"  {said[1]}", "text"),),
         ((f"  {said[2]}", "dim"),),

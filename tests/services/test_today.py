@@ -12,7 +12,7 @@ from support.houses import Client, House
 
 from ksef_tui.domain.roles import Role
 from ksef_tui.domain.times import WARSAW, to_text
-from ksef_tui.domain.today import Item, Kind
+from ksef_tui.domain.today import Item, Kind, farewell
 from ksef_tui.services import approving, configuring, contract, pausing
 from ksef_tui.services.today import done_today, today
 from ksef_tui.store import leases
@@ -265,6 +265,12 @@ async def test_the_end_of_a_day_tells_what_was_sent_accepted_and_kept(house: Hou
     assert done_today(house.office, house.admin, mine=True).sent in (0, 3)
     house.later(days=1)
     assert done_today(house.office, house.admin).sent == 0
+
+
+def test_an_office_without_clients_is_told_how_to_begin(house: House):
+    assert farewell(done_today(house.office, house.admin), house.office.clock())[0] == "Biuro nie ma jeszcze klientów."
+    house.client()
+    assert farewell(done_today(house.office, house.admin), house.office.clock())[0] == "Wszystko załatwione."
 
 
 def test_scripts_get_codes_and_ids(sending: House):
