@@ -31,10 +31,9 @@ def guard(office: Office, row: sqlite3.Row, now: datetime) -> Stop | None:
     )
 
 
-def guard_new(office: Office, client_id: int, *, number_key: str, instead_of: int = 0) -> Stop | None:
-    """The same for a document that has no row yet and whose seller was found to be the client's by the checks.
-    `instead_of`: the invoice whose place it takes, which counts no more."""
-    return _ended(office, client_id) or _duplicate(office, client_id, number_key, instead_of)
+def guard_new(office: Office, client_id: int, *, number_key: str) -> Stop | None:
+    """The same for a document that has no row yet and whose seller was found to be the client's by the checks."""
+    return _ended(office, client_id) or _duplicate(office, client_id, number_key, 0)
 
 
 def _wrong_name(office: Office, client_id: int, seller_nip: str) -> Stop | None:

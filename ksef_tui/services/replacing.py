@@ -149,8 +149,8 @@ def _swap(office: Office, row: sqlite3.Row, data: bytes, checked: Checked, numbe
 
 
 def _stop(office: Office, row: sqlite3.Row, number: str) -> Stop | None:
-    """What stops the new invoice when the old one counts no more."""
-    return guard_new(office, row["client_id"], number_key=normal_number(number), instead_of=row["id"])
+    """What stops the new invoice. The old one holds no number: it is invalid, or refused, or its number must not stay."""
+    return guard_new(office, row["client_id"], number_key=normal_number(number))
 
 
 def _in_words(row: sqlite3.Row) -> str:

@@ -321,6 +321,16 @@ async def test_a_person_settles_a_collision_with_a_note_and_it_leaves_what_is_to
     assert house.states([twin]) == ["blocked"], "the number stays taken in KSeF"
 
 
+async def test_what_was_settled_and_is_tried_again_is_not_settled_any_more(house: House):
+    _, invoice_id, _ = await refused_by(house, 550)
+    approving.settle(house.office, house.admin, [invoice_id], "klient wystawi ją sam")
+    assert today.today(house.office, house.admin) == []
+    assert approving.retry(house.office, house.admin, [invoice_id]).done == 1
+    assert house.invoice(invoice_id)["settled_at"] is None
+    await house.work()
+    assert [item.count for item in today.today(house.office, house.admin)] == [1]
+
+
 async def test_a_collision_is_replaced_under_a_new_number_only(house: House):
     client, invoice_id, _, _ = await collided(house)
     assert refusal(house, invoice_id, papers.invoice(client.nip, "FV/77", item="Poprawiona")) == "number_taken"
