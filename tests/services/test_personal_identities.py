@@ -49,6 +49,7 @@ from ksef_tui.services import (
     operators,
     originals,
     own_work,
+    pausing,
     personal,
     probing,
     receipts,
@@ -334,6 +335,12 @@ TRIED: dict[str, Try] = {
         approving.recall(s.office, o, s.approved),
         approving.approve(s.office, o, s.approved),
     ),
+    "approving.urge": lambda s, o: approving.urge(s.office, o, s.approved),
+    "pausing.pause": lambda s, o: pausing.pause(s.office, o, [s.client.id]),
+    "pausing.resume": lambda s, o: (
+        pausing.pause(s.office, o, [s.client.id]),
+        pausing.resume(s.office, o, [s.client.id]),
+    ),
     "approving.hold": lambda s, o: (
         approving.hold(s.office, o, s.approved),
         approving.release(s.office, o, s.approved),
@@ -467,7 +474,7 @@ HARMLESS_MODULES = {
     "incoming_files", "invoice_views", "letters", "office", "onboarding_views", "outcomes", "sealing", "staff_views",
     "vaulting", "views", "wire", "worker_process", "calls", "turn", "clients",
     "doctor", "doctor_disk", "doctor_machine", "doctor_ksef", "doctor_work", "clock_jumps", "supervised",
-    "repair_views", "replacing",
+    "repair_views", "replacing", "standing",
 }  # fmt: skip
 HARMLESS = {
     "approving": {"not_retried", "settle", "summary", "waiting_ids", "why_no_retry", "withdraw"},
@@ -497,6 +504,7 @@ HARMLESS = {
     "storage": {"look", "numbered", "seen"},  # with an access token that the pass has
     "looking": {"in_ksef", "kind_of", "look_for"},  # with an access token that the caller has
     "originals": {"ask"},
+    "pausing": {"as_pause", "of_client", "of_everything", "paused_clients"},
     "personal": {
         "may_close", "may_send", "refuse_signature", "refuse_someone_elses", "refuse_to_lend", "sends_for", "who_met_a_480",
         "who_started", "whose_work",
