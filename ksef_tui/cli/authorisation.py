@@ -191,6 +191,9 @@ def auth_check(context: Context, nips: Sequence[str], everyone: bool, mine: bool
         run_over_many(context, "check", ids, no_wait, as_json)
         return
     stopped = contract.stopped_ids(office, operator, mine=mine)
+    for why, names in contract.passed_over(office, operator, mine=mine):
+        more = f" i jeszcze {len(names) - 3}" if len(names) > 3 else ""
+        click.echo(plain(f"Nie sprawdzam {len(names)} ({', '.join(names[:3])}{more}): {why}."), err=True)
     ids = bulk.everybody(office, operator, "check", mine=mine)
     run_over_many(context, "check", ids, no_wait, as_json, stopped=stopped)
 

@@ -257,7 +257,8 @@ def identity_add(
         password = Secret(click.prompt("Hasło do klucza", hide_input=True, err=True))
         found = identities.inspect(office, operator, certificate_bytes, key_bytes, password, client_id=client_id)
     if not as_json:
-        click.echo("\n".join(plain(line) for line in identities.words(found)))
+        whose = clients.name_of(office, client_id) if client_id is not None else ""
+        click.echo("\n".join(plain(line) for line in identities.words(found, whose)))
     identities.add(office, operator, label, certificate_bytes, key_bytes, password, client_id=client_id)
     if as_json:
         rows = contract.identities(office, operator, 0)

@@ -38,8 +38,7 @@ def invoice_check(context: Context, paths: Sequence[Path], as_json: bool) -> Non
 
     rows = importing.check_paths(context.office, paths)
     show([contract.import_row(r) for r in rows], as_json, import_line)
-    if any(r.is_bad for r in rows):
-        raise click.exceptions.Exit(1)
+    end_with_files(sum(r.is_bad for r in rows), len(rows))
 
 
 @invoice.command("import")
@@ -62,8 +61,13 @@ def invoice_import(context: Context, nip: str, paths: Sequence[Path], as_json: b
         else:
             rows += importing.import_paths(office, operator, client_id, [path])
     show([contract.import_row(r) for r in rows], as_json, import_line)
-    if any(r.is_bad for r in rows):
-        raise click.exceptions.Exit(1)
+    end_with_files(sum(r.is_bad for r in rows), len(rows))
+
+
+def end_with_files(bad: int, total: int) -> None:
+    """1 and one line if any file was not an invoice that can go."""
+    if bad:
+        fail(f"Do poprawy albo nie do odczytania: {bad}; wszystkich plików: {total}.")
 
 
 def import_line(row: dict[str, Any]) -> str:

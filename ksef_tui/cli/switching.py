@@ -45,6 +45,8 @@ def auth_switch(
     identity_id = identities.named(office, label)["id"]
     if everyone:
         ids = [one.client_id for one in switching.with_token(office, operator)]
+        if not ids:
+            click.echo("Nikt nie ma już tokenu – nie ma czego zmieniać.", err=True)
     else:
         ids = [clients.id_of(office, nip) for nip in nips]
     asked = switching.ask(office, operator, ids, identity_id, force=force)

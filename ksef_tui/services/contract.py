@@ -262,6 +262,32 @@ def stopped_ids(office: Office, operator: Operator, *, mine: bool = False) -> li
     return [row[0] for row in rows]
 
 
+def passed_over(office: Office, operator: Operator, *, mine: bool = False) -> list[tuple[str, list[str]]]:
+    """Why clients (or only the operator's own) that have a way into KSeF are not asked about when all are, and whom it
+    concerns; those that `stopped_ids` names are not among them."""
+    rows = office.db.rows(
+        "SELECT c.name, a.state, a.method, a.sealed_refresh IS NULL AS lost FROM authorization a "
+        "JOIN client c ON c.id = a.client_id LEFT JOIN identity i ON i.id = a.identity_id WHERE a.method IS NOT NULL "
+        "AND c.archived_at IS NULL AND a.state <> 'ended' AND i.stopped_at IS NULL "
+        "AND (a.state IN ('running', 'to_sign') OR (a.method = 'external' AND a.sealed_refresh IS NULL) "
+        "OR (i.operator_id IS NOT NULL AND i.operator_id <> :me)) "
+        "AND (:only IS NULL OR c.id = :only) AND (:keeper IS NULL OR c.keeper_id = :keeper) ORDER BY c.id",
+        {"only": operator.client_id, "me": operator.id, "keeper": operator.id if mine else None},
+    )
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        if row["state"] == "to_sign":
+            why = "żądanie czeka na podpis"
+        elif row["state"] == "running":
+            why = "łączenie trwa"
+        elif row["method"] == "external" and row["lost"]:
+            why = "logowanie podpisem złożonym poza programem skończyło się, trzeba nowego"
+        else:
+            why = "certyfikat innej osoby, sprawdza ona sama"
+        found.setdefault(why, []).append(row["name"])
+    return list(found.items())
+
+
 def identities(office: Office, operator: Operator, limit: int) -> list[dict[str, Any]]:
     """The rows of `identity list`, newest first."""
     rows = sorted(client_views.identities(office, operator, everybodys=True), key=lambda row: row.id, reverse=True)

@@ -49,9 +49,11 @@ def whose(subject_type: str, subject_value: str) -> str:
     return f"{subject_type.upper()} {subject_value}"
 
 
-def words(found: Found) -> list[str]:
-    """What was found in the files, a line for each thing."""
+def words(found: Found, client: str = "") -> list[str]:
+    """What was found in the files, a line for each thing; `client`: the name of the one whose own certificate it is."""
     owner = f"osobisty operatora {found.personal_to}: podpisuje tylko to, co on zleci" if found.personal_to else "biura"
+    if client:
+        owner = f"klienta {client}: otwiera tylko jego konto"
     return [
         f"Czyj:      {found.name}, {whose(found.subject_type, found.subject_value)}",
         f"Rodzaj:    {KINDS[found.kind]}, klucz {found.key_kind}",

@@ -239,7 +239,7 @@ def _lines(data: bytes) -> tuple[tuple[InvoiceLine, ...], int]:
 
     try:
         found, more = lines(data, LINES_SHOWN)
-    except ValueError:  # a document that cannot be read has no lines to show
+    except (Problem, ValueError):  # a document that cannot be read has no lines to show
         return (), 0
     shown = (InvoiceLine(x.name, _amount(x.quantity), x.unit, _amount(x.net), x.rate) for x in found)
     return tuple(shown), more

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+
 from cli_office import Desk, process
+from support.companies import new_pesel, person, seal, signed
 from support.houses import BOTH, LOGIN, House
 from support.ministry import SIGNED_LOGIN
 
@@ -105,3 +109,24 @@ def test_wrong_usage(house: House, desk: Desk):
         ("auth", "start", "--all", "--token-stdin"),
     ):
         assert desk.run(*wrong).exit_code == 2, wrong
+
+
+def test_those_that_a_check_of_all_passes_over_are_named(house: House, desk: Desk):
+    house.identity()
+    works, ended, waits, anothers = (house.client(*BOTH, name=name) for name in ("Jodła", "Świerk", "Buk", "Dąb"))
+    desk.json("auth", "start", works.nip, "--identity", "pieczęć")
+    request = desk.run("auth", "start", ended.nip, "--external", "-").stdout_bytes
+    desk.json("auth", "submit", ended.nip, "-", stdin=signed(request, seal(ended.nip)))
+    house.edit("UPDATE authorization SET sealed_refresh = NULL WHERE client_id = ?", ended.id)
+    desk.run("auth", "start", waits.nip, "--external", "-")
+    zofia = house.operator("zofia", Role.ACCOUNTANT)
+    pesel = new_pesel()
+    house.ministry.grant(anothers.nip, pesel, *BOTH, kind="Pesel")
+    asyncio.run(house.authorise(anothers, house.identity("zofii", person(pesel), zofia), zofia))
+    result = desk.run("auth", "check", "--all", "--json")
+    assert [row["nip"] for row in json.loads(result.stdout)] == [works.nip]
+    assert [line for line in result.stderr.splitlines() if line.startswith("Nie sprawdzam")] == [
+        "Nie sprawdzam 1 (Świerk): logowanie podpisem złożonym poza programem skończyło się, trzeba nowego.",
+        "Nie sprawdzam 1 (Buk): żądanie czeka na podpis.",
+        "Nie sprawdzam 1 (Dąb): certyfikat innej osoby, sprawdza ona sama.",
+    ]

@@ -233,6 +233,16 @@ def test_import_ends_with_1_if_any_file_is_bad_and_keeps_the_rest(desk: Desk, tm
         ("b.xml", "invalid", False), ("a.xml", "waiting", False), ("nie-ma.xml", "", True),
     ]  # fmt: skip
     assert all(r["errors"] for r in (rows[0], rows[2]))
+    told = desk.run("invoice", "import", client.nip, *paths).stderr
+    assert told.splitlines() == ["Do poprawy albo nie do odczytania: 2; wszystkich plików: 3."]
+
+
+@pytest.mark.parametrize("document", [b"", b"%PDF-1.4", b"<a", b"<!DOCTYPE a><a/>"])
+def test_a_file_that_is_no_invoice_is_shown_all_the_same(desk: Desk, document: bytes):
+    [row] = desk.json("invoice", "import", desk.house.client().nip, "-", stdin=document, exit_code=1)
+    shown = desk.json("invoice", "show", str(row["id"]))
+    assert (shown["state"], shown["errors"]) == ("invalid", row["errors"])
+    assert desk.json("queue", "explain", str(row["id"]))["reason"] == row["errors"][0]
 
 
 def test_blocked_and_known_files_are_read_all_the_same(desk: Desk, tmp_path: Path):
@@ -259,7 +269,8 @@ def test_checking_writes_nothing(desk: Desk, tmp_path: Path):
     [row] = desk.json("invoice", "check", str(tmp_path / "a.xml"))
     assert (row["state"], row["id"]) == ("waiting", None)
     (tmp_path / "b.xml").write_bytes(b"<a>")
-    assert desk.run("invoice", "check", str(tmp_path)).exit_code == 1
+    checked = desk.run("invoice", "check", str(tmp_path))
+    assert (checked.exit_code, checked.stderr) == (1, "Do poprawy albo nie do odczytania: 1; wszystkich plików: 2.\n")
     assert desk.json("queue", "list") == []
 
 

@@ -21,7 +21,9 @@ def test_a_self_service_client_from_its_beginning_to_its_end(desk: Desk, tmp_pat
     certificate, key = files(tmp_path, seal(nip))
     with_files = ("--certificate", certificate, "--key", key)
     assert f"NIP {nip}, a nie biura" in desk.refused("identity", "add", "sosna", *with_files)
-    assert desk.json("identity", "add", "sosna", *with_files, "--client", nip)["client"] == nip
+    said = desk.done("identity", "add", "sosna", *with_files, "--client", nip)
+    assert "Profil:    klienta Sosna Samodzielna: otwiera tylko jego konto" in said
+    assert [row["client"] for row in desk.json("identity", "list")] == [nip]
     assert f"tylko klient {nip}" in desk.done("identity", "list")
     assert desk.json("auth", "start", nip, "--identity", "sosna")["status"] == "active"
     other = desk.house.client(*BOTH)

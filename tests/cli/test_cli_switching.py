@@ -41,6 +41,15 @@ def test_who_has_a_token_is_listed_and_all_of_them_change(desk: Desk):
     assert told.count("Świerk Próbny") == 1, "a client is named once"
 
 
+def test_nobody_on_a_token_is_said(desk: Desk):
+    desk.house.client(*BOTH)
+    desk.house.identity()
+    result = desk.run("auth", "switch", "--tokens", "--identity", "pieczęć", "--json")
+    assert (result.exit_code, result.stdout, result.stderr) == (
+        0, "[]\n", "Nikt nie ma już tokenu – nie ma czego zmieniać.\n",
+    )  # fmt: skip
+
+
 def test_whether_the_profile_would_work_is_known_after_a_list_from_ksef(desk: Desk):
     good, bare = with_token(desk, *BOTH), with_token(desk)
     desk.house.identity()
