@@ -116,6 +116,17 @@ class AccessActs:
         await self._authorization(authorising.check, situation)
 
     async def _cancel(self, action: Action, situation: Situation) -> None:
+        client = situation.client
+        assert client is not None
+        if client.visit:  # the client's signature is spent: to begin anew they must come again
+            text = (
+                f"{client.name}: klient już podpisał, a wizyta nie jest dokończona. Gdy ją przerwiesz, program wyloguje "
+                "klienta i zapomni jego podpis: żeby zacząć od nowa, klient musi podpisać jeszcze raz. Dokończyć bez "
+                "nowego podpisu można klawiszem a."
+            )
+            question = Ask("Przerwanie wizyty", lambda width: describe.plain([text], width), yes="Tak, przerwij wizytę")
+            if not await self._app.push_screen_wait(question):
+                return
         await self._authorization(authorising.cancel, situation)
 
     async def _revoke(self, action: Action, situation: Situation) -> None:

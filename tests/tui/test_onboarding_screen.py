@@ -147,7 +147,16 @@ async def test_giving_it_up_logs_the_client_out(house: House, app: KsefTui):
         await expect(pilot, lambda: app.screen is app.main)
         hand_in(house, client)
         await expect(pilot, lambda: "do dokończenia" in text_of(app))
+        for answer in ("enter", "escape"):  # the client would have to come again, so the safe answer has the focus
+            await pilot.press("b")
+            await asked(app, pilot, Ask)
+            assert "klient musi podpisać jeszcze raz" in words(app)
+            await pilot.press(answer)
+            await expect(pilot, lambda: app.screen is app.main)
+            assert house.db.value("SELECT count(*) FROM onboarding") == 1
         await pilot.press("b")
+        await asked(app, pilot, Ask)
+        await pilot.press("down", "enter")
         await expect(pilot, lambda: house.auth(client)["state"] == "missing")
         await expect(pilot, lambda: not house.db.value("SELECT count(*) FROM client_session"))
         assert [call["kind"] for call in house.calls("auth.end_current", "ended")] == ["ok"]
