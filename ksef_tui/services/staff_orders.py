@@ -219,6 +219,8 @@ async def _read(turn: Turn, orders: Sequence[sqlite3.Row]) -> None:
         turn.come_back(60.0)
         return
     keep(turn, given, received)
+    if any(order["act"] == "read" for order in orders):
+        _look_again(turn, received)
     for order in orders:
         now = staff.order(turn.office.db, order["id"])
         state = O(now["state"])
@@ -254,6 +256,7 @@ async def _read_when_old(turn: Turn) -> None:
     except Refused:
         return
     keep(turn, given, received)
+    _look_again(turn, received)
 
 
 def due_for_reading(office: Office) -> bool:
@@ -296,6 +299,22 @@ def keep(turn: Turn, given: Sequence[Grant], received: Sequence[Grant]) -> None:
             asking.take_back(turn.office, connection, by, staff.grants(turn.office.db, person["id"]))
     if staff.pending(turn.office.db):
         turn.come_back(FIRST_LOOK)
+
+
+def _look_again(turn: Turn, received: Sequence[Grant]) -> None:
+    """A client from whom the list has less than the office's login there is asked about, else its badge would say
+    otherwise until the daily probe. The list by itself takes nothing away, an empty one does not even ask (F28)."""
+    if not received:
+        return
+    listed = {(one.context_identifier.value, one.permission_scope) for one in received if one.context_identifier}
+    with turn.office.db.write() as connection:
+        for row in authorizations.working_by(turn.office.db, "Nip", turn.office.nip):
+            rights = {right for right in json.loads(row["rights"]) if right in SCOPES}
+            if not row["office"] and any((row["nip"], right) not in listed for right in rights):
+                authorizations.note(
+                    connection, turn.now, row["client_id"], AuthState(row["state"]), intent="check", retry_at=None
+                )
+                audit(connection, turn.now, None, "auth.look_again", client_id=row["client_id"])
 
 
 def _came_about(turn: Turn, order: sqlite3.Row) -> bool:

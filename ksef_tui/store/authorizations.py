@@ -87,6 +87,18 @@ def _update(
     return cursor.rowcount == 1
 
 
+def working_by(db: Database, subject_type: str, subject_value: str) -> list[sqlite3.Row]:
+    """Logins that stand by a certificate of this subject which may still be used, and of which nothing is asked now."""
+    return db.rows(
+        "SELECT a.client_id, a.state, a.rights, c.nip, c.office FROM authorization a "
+        "JOIN client c ON c.id = a.client_id JOIN identity i ON i.id = a.identity_id "
+        "WHERE a.method = 'certificate' AND a.state IN ('active', 'expiring', 'read_only') AND a.intent = '' "
+        "AND i.subject_type = ? AND i.subject_value = ? AND i.operator_id IS NULL AND i.removed_at IS NULL "
+        "AND i.revoked_at IS NULL AND i.stopped_at IS NULL AND c.archived_at IS NULL",
+        (subject_type, subject_value),
+    )
+
+
 def with_intent(db: Database) -> list[sqlite3.Row]:
     """Clients for which somebody asked something that a worker must do, oldest first."""
     return db.rows("SELECT client_id, intent, retry_at FROM authorization WHERE intent <> '' ORDER BY changed_at")

@@ -188,6 +188,21 @@ async def test_a_withdrawal_is_seen_by_the_list_although_the_grant_is_still_ther
     assert {row.person_id for row in staff_views.at_client(at_home.office, at_home.admin, client.id)} == {person_id}
 
 
+async def test_whom_the_list_names_no_more_is_asked_about_at_once(at_home: House):
+    """Else the badge says "gotowy" until the daily probe, beside a list of employees that knows better."""
+    client, other = await delegating_client(at_home), await delegating_client(at_home, name="Sosna Próbna")
+    for one in (client, other):
+        assert (await at_home.authorise(one))["state"] == "active"
+    async with ClientSide(at_home.ministry.url, client.nip) as side:
+        await side.take_back(at_home.nip)
+    staff.refresh(at_home.office, at_home.admin)
+    await settle(at_home)
+    assert at_home.auth(client)["state"] == "active", "the list by itself takes nothing away"
+    assert [at_home.auth(one)["intent"] for one in (client, other)] == ["check", ""]
+    await at_home.carry_out(client)
+    assert (at_home.auth(client)["state"], at_home.auth(client)["reason_code"]) == ("no_permission", "withdrawn")
+
+
 async def test_an_empty_list_of_what_was_received_deletes_nothing_and_says_so(at_home: House):
     client, pesel = await delegating_client(at_home), new_pesel()
     await granted(at_home, client, pesel)
@@ -196,6 +211,7 @@ async def test_an_empty_list_of_what_was_received_deletes_nothing_and_says_so(at
     staff.refresh(at_home.office, at_home.admin)
     await settle(at_home)
     assert staff_views.status(at_home.office, at_home.admin).empty
+    assert not at_home.db.value("SELECT count(*) FROM authorization WHERE intent <> ''")
     assert works(at_home, client) == ["nic: KSeF podaje uprawnienie jako nieaktywne"]
 
 
