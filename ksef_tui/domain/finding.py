@@ -35,6 +35,7 @@ class Query:
     mode: str = ""  # online | offline
     channel: str = ""  # interactive | batch
     urgent: bool = False
+    stands: bool = False  # it waits for a person: in itself, or because its client's sending is stopped
     corrections: bool = False
     said: tuple[str, ...] = field(default=(), compare=False)  # how each was understood, in Polish
 
@@ -74,7 +75,6 @@ STATE_WORDS: dict[str, tuple[InvoiceState, ...]] = {
     **dict.fromkeys(_forms("odrzucon"), (S.REJECTED,)),
     **dict.fromkeys((*_forms("wycofan"), *_forms("cofniet")), (S.WITHDRAWN,)),
     **dict.fromkeys(_forms("zastapion"), (S.REPLACED,)),
-    **dict.fromkeys(("stoi", "stoja", "stojace"), (S.INVALID, S.HELD, S.BLOCKED, S.REJECTED)),
 }
 # Words → what they narrow, and how that is said.
 OTHER_WORDS: dict[str, tuple[dict[str, object], str]] = {
@@ -82,6 +82,10 @@ OTHER_WORDS: dict[str, tuple[dict[str, object], str]] = {
     "bez upo": (
         {"upo": (UpoState.NONE, UpoState.LATE, UpoState.UNAVAILABLE)},
         "przyjęte bez UPO",
+    ),
+    **dict.fromkeys(
+        ("stoi", "stoja", "stojace"),
+        ({"stands": True}, "stoi: do poprawy, wstrzymana, zablokowana, odrzucona, w pauzie albo bez dostępu"),
     ),
     **dict.fromkeys(("pilne", "pilna", "pilnych"), ({"urgent": True}, "pilne")),
     "offline": ({"mode": "offline"}, "offline"),

@@ -28,7 +28,7 @@ from ksef_tui.services.identity_rules import STOPPED, named
 from ksef_tui.services.office import Office
 from ksef_tui.services.views import AuthorizationView, ClientCounts, ClientRow, IdentityRow, StepView
 from ksef_tui.services.wire import left_behind
-from ksef_tui.store import offices, settings
+from ksef_tui.store import offices, pauses, settings
 
 # Who needs a person first: the smaller, the higher in the list.
 _URGENCY: dict[AuthState, int] = {
@@ -98,7 +98,7 @@ class _Ranked:
 
 
 _RANKED = """
-SELECT c.id, c.name, c.nip, a.state, a.valid_until, a.method, n.waiting, n.standing, n.approved
+SELECT c.id, c.name, c.nip, a.state, a.valid_until, a.method, n.waiting, n.standing - ifnull(d.settled, 0), n.approved
 FROM client c JOIN authorization a ON a.client_id = c.id
 LEFT JOIN (
     SELECT client_id, coalesce(sum(n) FILTER (WHERE state = 'waiting'), 0) AS waiting,
@@ -106,6 +106,9 @@ LEFT JOIN (
            coalesce(sum(n) FILTER (WHERE state = 'approved'), 0) AS approved
     FROM invoice_count WHERE state IN ('waiting', 'invalid', 'blocked', 'rejected', 'approved') GROUP BY client_id
 ) n ON n.client_id = c.id
+LEFT JOIN (
+    SELECT client_id, count(*) AS settled FROM invoice WHERE state = 'rejected' AND settled_at IS NOT NULL GROUP BY client_id
+) d ON d.client_id = c.id
 WHERE c.archived_at IS NULL AND (:only IS NULL OR c.id = :only) AND (:keeper IS NULL OR c.keeper_id = :keeper)
 """
 
@@ -123,6 +126,20 @@ def _ranked(office: Office, operator: Operator, words: Sequence[str] = (), keepe
         state = _as_of(stored, until, method, now, days)
         found.append(_Ranked(id_, name, state, waiting or 0, _stuck(state, standing or 0, approved or 0)))
     return found
+
+
+def stopped_clients(office: Office) -> list[int]:
+    """Those of whom nothing that is approved goes out until a person does something: paused, or without access."""
+    now, days = office.clock(), settings.get_int(office.db, "expiring_days")
+    everything = pauses.of_all(office.db) is not None
+    paused = {row["client_id"] for row in pauses.of_clients(office.db)}
+    return [
+        row["client_id"]
+        for row in office.db.rows("SELECT client_id, state, valid_until, method FROM authorization")
+        if everything
+        or row["client_id"] in paused
+        or _as_of(row["state"], row["valid_until"], row["method"], now, days) not in (*CAN_SEND, AuthState.RUNNING)
+    ]
 
 
 def client_ids(office: Office, operator: Operator, text: str = "", mine: bool = False) -> array[int]:

@@ -18,6 +18,7 @@ from ksef_tui.domain.roles import Act, Operator, require
 from ksef_tui.domain.standing import Why
 from ksef_tui.domain.text import fold
 from ksef_tui.domain.times import from_text, polish_day, warsaw
+from ksef_tui.services import client_views
 from ksef_tui.services.guards import is_anothers
 from ksef_tui.services.office import Office
 from ksef_tui.services.repair_views import compare, in_sentences, links, meaning
@@ -67,6 +68,12 @@ def _where(office: Office, operator: Operator, chosen: QueueFilter) -> tuple[str
     query = understood(office, chosen.text)
     for condition, values in _asked(query):
         narrow(condition, *values)
+    if query.stands:
+        stopped = ", ".join(str(one) for one in client_views.stopped_clients(office))
+        narrow(
+            "state IN ('invalid', 'held', 'blocked', 'rejected', 'approved') "
+            f"AND (state <> 'approved' OR client_id IN ({stopped})) AND (state <> 'rejected' OR settled_at IS NULL)"
+        )
     named = _clients_named(office, query.texts, chosen.among) if query.texts else {}
     for word in query.texts:
         pattern = "%" + word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"

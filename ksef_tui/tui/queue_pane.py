@@ -145,6 +145,8 @@ class QueuePane(FilteredPane):
     def clients_changed(self, client_ids: Collection[int]) -> None:
         """What is so for a client decides why its invoices stand."""
         self.list.changed([row.id for row in self.list.visible_rows() if row.why and row.client_id in client_ids])
+        if client_ids and self.text and invoice_views.understood(self.desk.office, self.text).stands:
+            self._loader.request()  # a pause or a lost access makes them stand
 
     def tick(self) -> None:
         """A second has passed: rows that count down are drawn anew, and now and then why others stand is looked at."""

@@ -10,7 +10,7 @@ from support import papers
 from support.houses import Client, House
 
 from ksef_tui.domain.invoices import InvoiceState, UpoState
-from ksef_tui.services import contract, invoice_views
+from ksef_tui.services import client_views, contract, invoice_views, pausing
 from ksef_tui.services.views import QueueFilter
 
 
@@ -67,7 +67,7 @@ CASES = {
     "pilne": [7],
     "offline": [5],
     "korekty": [6],
-    "stoi": [2, 3, 8],
+    "stoi": [2, 3, 7, 8],  # 7: its client is not connected
     "sosna offline listopad 2024 100-200": [5],
     "dawno upo korekty": [],
     '"wczoraj': [2, 3],
@@ -85,6 +85,33 @@ def test_a_filter_by_words_goes_with_client_state_and_named_rows(shelf: Shelf):
     chosen = QueueFilter(shelf.fir.id, (InvoiceState.REJECTED,), "wczoraj")
     [one] = invoice_views.queue_ids(office, admin, chosen)
     assert list(invoice_views.queue_ids(office, admin, QueueFilter(text="wczoraj", among=(one, 1)))) == [one]
+
+
+def test_what_stands_is_what_the_list_of_clients_counts_and_what_is_paused(shelf: Shelf):
+    """The badge says "3 stoi": the word finds those three."""
+    house, office, admin = shelf.house, shelf.house.office, shelf.house.admin
+    [row] = client_views.client_rows(office, admin, [shelf.fir.id]).values()
+    assert row.stuck == 3, "2 and 8 by themselves, 7 without access"
+    house.edit("UPDATE authorization SET state = 'active' WHERE client_id = ?", shelf.fir.id)
+    assert shelf.found("stoi") == [2, 3, 8]
+    pausing.pause(office, admin, [shelf.fir.id])
+    assert shelf.found("stoi") == [2, 3, 7, 8]
+    pausing.resume(office, admin, [shelf.fir.id])
+    pausing.pause(office, admin, pausing.EVERYTHING)
+    assert shelf.found("stoi jodła") == [2, 7, 8]
+
+
+def test_a_settled_collision_stands_nowhere(shelf: Shelf):
+    house, office, admin = shelf.house, shelf.house.office, shelf.house.admin
+    house.edit("UPDATE authorization SET state = 'active' WHERE client_id = ?", shelf.pine.id)
+    assert client_views.client_ids(office, admin)[0] in (shelf.fir.id, shelf.pine.id)
+    before = client_views.client_counts(office, admin)
+    house.edit("UPDATE invoice SET settled_at = '2026-11-24' WHERE number = 'WCZORAJ/3'")
+    assert shelf.found("stoi sosna") == []
+    [row] = client_views.client_rows(office, admin, [shelf.pine.id]).values()
+    assert row.stuck == 0
+    after = client_views.client_counts(office, admin)
+    assert after.trouble == before.trouble - 1, "the list goes by what its rows say"
 
 
 @pytest.mark.parametrize("words", ["listopad 2024", ">5000 rejected", "odrzucone 12-15.11", "100-200"])
