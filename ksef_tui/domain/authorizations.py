@@ -72,7 +72,7 @@ AUTH_BADGES: dict[AuthState, Badge] = {
     AuthState.READ_ONLY: Badge("◐", "o", "tylko przeglądanie", "bad"),
     AuthState.EXPIRING: Badge("◔", "%", "kończy się", "wait"),
     AuthState.EXPIRED: Badge("◇", "x", "cert. wygasł", "bad"),
-    AuthState.NO_PERMISSION: Badge("⊘", "0", "brak uprawnień", "bad"),
+    AuthState.NO_PERMISSION: Badge("⊘", "&", "brak uprawnień", "bad"),
     AuthState.BLOCKED: Badge("■", "#", "blokada MF", "bad"),
     AuthState.FAILED: Badge("✘", "X", "nieudana, ponów", "bad"),
     AuthState.ENDED: Badge("–", "-", "obsługa zakończona", "quiet"),

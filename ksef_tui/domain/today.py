@@ -59,7 +59,7 @@ def _rule(
 # In the order of urgency, of what is equally due. The label stands behind a count: "12 do zatwierdzenia".
 RULES: tuple[Rule, ...] = (
     _rule(Kind.STOPPED, "■", "#", "bez profilu", "bad", ("identity.takeover", "auth.switch", "profiles")),
-    _rule(Kind.ACCESS, "⊘", "0", "bez dostępu", "bad", (), S.APPROVED, S.SENDING),
+    _rule(Kind.ACCESS, "⊘", "&", "bez dostępu", "bad", (), S.APPROVED, S.SENDING),
     _rule(Kind.APPROVE, "○", "o", "do zatwierdzenia", "wait", ("invoice.approve",), S.WAITING),
     _rule(Kind.STANDING, "◷", "@", "stoi", "bad", ("open",), S.APPROVED, S.SENDING),
     _rule(

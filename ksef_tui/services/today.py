@@ -289,7 +289,8 @@ def _access_item(kind: Kind, row: sqlite3.Row, state: AuthState, now: datetime) 
     letter = f"pismo z {warsaw(requested):%d.%m} bez odpowiedzi od {rules.age(requested, now)}" if requested else ""
     if kind is Kind.ACCESS:
         actions = next_actions(state, row["reason_code"])
-        why = letter if state is AuthState.REQUESTED and letter else row["reason"] or no_access(state)
+        reason = row["reason"].removeprefix(f"{row['name']}: ")  # the row says whose it is
+        why = letter if state is AuthState.REQUESTED and letter else reason or no_access(state)
         why = f"{why.rstrip('.')} – {_waiting(row['waits'])}"
     elif kind is Kind.SIGN:
         why = "minęło 10 minut na podpis, potrzebne nowe żądanie" if over else "żądanie czeka na podpisany plik"

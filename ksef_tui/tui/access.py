@@ -74,7 +74,8 @@ class AuthorizationPane(Pane):
             self.edges(self.title_line("3", "Autoryzacja"))
             flow.show(lambda width: describe.first_client(look))
             return
-        self.edges(self.title_line("3", "Autoryzacja", view.name, f"NIP {view.nip}"))
+        whose = [view.name] if view.nip in view.name else [view.name, f"NIP {view.nip}"]  # KSeF's list gives no names
+        self.edges(self.title_line("3", "Autoryzacja", *whose))
         now = self.desk.now()
         self._counts = bool(seconds_to_sign(view.sign_until, now))
         situation = replace(self._situation(), client=self._facts(view))
