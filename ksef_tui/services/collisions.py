@@ -14,6 +14,7 @@ from ksef_tui.domain.times import to_text
 from ksef_tui.ksef.api import Access
 from ksef_tui.ksef.errors import Refused, Unauthorized
 from ksef_tui.services import login, looking
+from ksef_tui.services.guards import is_anothers
 from ksef_tui.services.office import Office
 from ksef_tui.services.turn import Turn
 from ksef_tui.store import collisions, documents, invoices
@@ -22,6 +23,7 @@ AT_A_TIME = 10
 ASK_AGAIN = timedelta(minutes=10)
 NO_RIGHT = "brakuje prawa przeglądania faktur (InvoiceRead), więc treści faktury z KSeF nie widać"
 GONE = "KSeF nie pokazuje już faktury o tym numerze"
+ANOTHERS = "dokument odczytany pod tym numerem wystawił kto inny niż klient, więc go nie pokazano"
 
 
 async def go_on(turn: Turn) -> None:
@@ -45,7 +47,9 @@ async def go_on(turn: Turn) -> None:
 
 
 async def _read(turn: Turn, access: Access, row: sqlite3.Row) -> None:
-    number = row["original"] or (await looking.in_ksef(turn, access, row))[0]
+    # A KSeF number begins with its seller's: one of somebody else's documents is not asked for in the client's name.
+    known = row["original"] if row["original"].startswith(turn.nip) else ""
+    number = known or (await looking.in_ksef(turn, access, row))[0]
     if not number:
         _note(turn, row, wanted=0, missing=GONE)
         return
@@ -81,12 +85,18 @@ def refused_as_collision(office: Office, operator: Operator, invoice_id: int) ->
     return row
 
 
-def original(office: Office, invoice_id: int) -> Document | None:
-    """What the document in KSeF says; None while it is not here, or when it cannot be read."""
-    known = collisions.get(office.db, invoice_id)
-    if known is None or known["document_sha256"] is None:
-        return None
-    return written(documents.get(office.db, known["document_sha256"]))
+def original(office: Office, row: sqlite3.Row) -> tuple[str, Document | None, str]:
+    """KSeF's number and document under the number of an invoice, and why there is none. What the database says of another
+    seller's document is shown to nobody: it was changed by hand."""
+    known = collisions.get(office.db, row["id"])
+    if known is None:
+        return "", None, ""
+    number, data = known["ksef_number"], b""
+    if known["document_sha256"] is not None:
+        data = documents.get(office.db, known["document_sha256"])
+    if (number and not number.startswith(row["seller_nip"])) or (data and is_anothers(row, data)):
+        return "", None, ANOTHERS
+    return number, written(data) if data else None, known["missing"]
 
 
 def written(data: bytes) -> Document | None:

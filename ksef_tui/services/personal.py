@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 
 from ksef_tui.domain.authorizations import AuthState
+from ksef_tui.domain.invoices import LOOKED_FOR
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Operator
 from ksef_tui.services.office import Office
@@ -139,9 +140,11 @@ def may_close(turn: Turn, session: sqlite3.Row) -> bool:
     return row is None or _owner(turn.office.db, row["identity_id"]) is None or row["subject"] == session["subject"]
 
 
+# A look before another try is the work of who wants to try again, not of who had approved what KSeF refused.
 _OWN_WORK = f"""
 SELECT EXISTS (SELECT 1 FROM invoice v WHERE v.client_id = :client AND v.approved_by = :owner AND {invoices.RECORDED} = :owner
-                 AND (state IN ('approved', 'sending', 'unknown', 'processing') OR (state = 'accepted' AND upo IN ('none', 'late'))))
+                 AND (state IN ('approved', 'sending', 'processing') OR (state = 'accepted' AND upo IN ('none', 'late'))
+                      OR (state = 'unknown' AND (reason_code <> '{LOOKED_FOR}' OR {invoices.TRIED_AGAIN_BY} = :owner))))
     OR EXISTS (SELECT 1 FROM session WHERE client_id = :client AND subject = :subject AND state NOT IN ('finished', 'lost'))
 """  # noqa: S608 our own text
 

@@ -99,7 +99,12 @@ def links(office: Office, row: sqlite3.Row) -> tuple[str, str]:
     """In words: the invoice whose place it took, and the one that took its place; empty where there is none."""
     before = invoices.replaced_from(office.db, row["id"])
     after = invoices.get(office.db, row["replaced_by"]) if row["replaced_by"] is not None else None
-    return ("" if before is None else in_words(before)), ("" if after is None else in_words(after))
+    return _of_the_same_client(row, before), _of_the_same_client(row, after)
+
+
+def _of_the_same_client(row: sqlite3.Row, other: sqlite3.Row | None) -> str:
+    """A link to another client's invoice was made by hand in the database: nobody is told of that invoice."""
+    return in_words(other) if other is not None and other["client_id"] == row["client_id"] else ""
 
 
 def in_words(row: sqlite3.Row) -> str:
@@ -113,12 +118,12 @@ def compare(office: Office, row: sqlite3.Row) -> Comparison | None:
     known = stored_collisions.get(office.db, row["id"])
     if known is None or row["reason_code"] != COLLISION or row["state"] != S.REJECTED:
         return None
-    theirs = collisions.original(office, row["id"])
+    number, theirs, missing = collisions.original(office, row)
     ours = collisions.written(documents.get(office.db, row["sha256"]))
     return Comparison(
-        ksef_number=known["ksef_number"], ours=ours, theirs=theirs,
+        ksef_number=number, ours=ours, theirs=theirs,
         differences=tuple(differences(ours, theirs)) if ours is not None and theirs is not None else (),
-        missing=known["missing"], reading=bool(known["wanted"]),
+        missing=missing, reading=bool(known["wanted"]),
     )  # fmt: skip
 
 

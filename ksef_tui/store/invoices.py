@@ -26,8 +26,12 @@ _INSERTED = (
 )  # fmt: skip
 
 
-# Who approved invoice `v`, as the record of what happened says.
-RECORDED = "(SELECT e.operator_id FROM invoice_event e WHERE e.invoice_id = v.id AND e.act = 'approve' ORDER BY e.id DESC LIMIT 1)"
+# Who approved invoice `v`, and who wanted to try it again, as the record of what happened says.
+_LAST = (
+    "(SELECT e.operator_id FROM invoice_event e WHERE e.invoice_id = v.id AND e.act = '{}' ORDER BY e.id DESC LIMIT 1)"
+)
+RECORDED = _LAST.format("approve")
+TRIED_AGAIN_BY = _LAST.format("retry")
 
 
 def insert(

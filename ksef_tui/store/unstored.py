@@ -34,6 +34,7 @@ def due(db: Database, client_id: int, now: datetime) -> list[sqlite3.Row]:
     return db.rows(
         "SELECT v.*, u.numbered_at, CASE v.original_session WHEN '' THEN s.reference ELSE v.original_session END "
         "AS session_reference FROM unstored u JOIN invoice v ON v.id = u.invoice_id "
-        "LEFT JOIN session s ON s.id = v.session_id WHERE u.client_id = ? AND u.look_at <= ? ORDER BY v.id",
+        "LEFT JOIN session s ON s.id = v.session_id WHERE u.client_id = ? AND v.client_id = u.client_id AND u.look_at <= ? "
+        "ORDER BY v.id",
         (client_id, to_text(now)),
     )

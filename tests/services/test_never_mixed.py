@@ -377,6 +377,8 @@ BEGIN = {
     "own_work.carry_out_switches": HERE,
     "own_work.own_turn": "by syncing.preview",
     "own_work.serve_until": "passes of the worker for one client",
+    "own_work.look_for": HERE,
+    "supervised.supervise": "tells the service manager of a worker, KSeF of nothing",
     "syncing.preview": HERE,
     "bulk_work.see_through": "passes of the worker: test_bulk",
     "certifying.finish": "the identity's own context: test_enrolment",

@@ -54,12 +54,14 @@ from ksef_tui.services import (
     probing,
     receipts,
     reconciling,
+    replacing,
     reserve,
     retrying,
     sending,
     staff,
     staff_orders,
     standing_identities,
+    storage,
     switching,
     syncing,
     tracking,
@@ -240,6 +242,50 @@ async def _collided(turn: Turn) -> None:
     await collisions.go_on(turn)
 
 
+async def _not_seen_stored(turn: Turn) -> None:
+    with turn.office.db.write() as connection:
+        connection.execute(
+            "INSERT OR REPLACE INTO unstored SELECT min(id), client_id, ?1, ?1 FROM invoice WHERE client_id = ?2 GROUP BY 2",
+            ("2026-01-01T00:00:00.000Z", turn.client_id),
+        )
+        connection.execute(
+            "UPDATE invoice SET session_id = NULL, original_session = 'S' WHERE client_id = ?", (turn.client_id,)
+        )
+    await storage.look(turn)
+
+
+def _asked_about_a_collision(scene: Scene) -> None:
+    """What KSeF has under the number of an invoice that she approved, Bogdan wants to see."""
+    hers = _hers(scene)
+    scene.house.edit("UPDATE invoice SET state = 'rejected', reason_code = '440' WHERE id = ?", hers)
+    collisions.ask_again(scene.office, scene.bogdan, hers)
+
+
+def _hers(scene: Scene) -> int:
+    """An invoice that Zofia herself approved."""
+    assert approving.approve(scene.office, scene.zofia, [scene.waiting]).done == 1
+    return scene.waiting
+
+
+async def _tried_again(scene: Scene, invoice_id: int) -> None:
+    """KSeF refused it for a reason that may pass; Bogdan wants another try and waits for the look that comes before it."""
+    scene.house.edit("UPDATE invoice SET state = 'rejected', reason_code = '550' WHERE id = ?", invoice_id)
+    assert approving.retry(scene.office, scene.bogdan, [invoice_id]).done == 1
+    await own_work.look_for(scene.office, [invoice_id], patience=1.0)
+
+
+def _replaced(scene: Scene) -> None:
+    """In the place of a refused invoice that she approved Bogdan puts a file of his, and approves it."""
+    hers = _hers(scene)
+    number = scene.house.invoice(hers)["number"]
+    scene.house.edit("UPDATE invoice SET state = 'rejected', reason_code = '450' WHERE id = ?", hers)
+    new = replacing.replace(
+        scene.office, scene.bogdan, hers, "nowa.xml", papers.invoice(scene.client.nip, number, item="Nowa")
+    )
+    assert approving.approve(scene.office, scene.bogdan, [new]).done == 1
+    scene.approved.append(new)
+
+
 async def _suspect(scene: Scene) -> None:
     scene.house.edit("UPDATE identity SET suspected_at = '2026-01-01T00:00:00.000Z' WHERE id = ?", scene.identity)
     await scene.in_turn(standing_identities.test_suspects)
@@ -368,6 +414,11 @@ TRIED: dict[str, Try] = {
     "originals.settle": turned(originals.settle),
     "retrying.go_on": turned(_wanted_again),
     "collisions.go_on": turned(_collided),
+    "collisions.ask_again": lambda s, o: _asked_about_a_collision(s),
+    "storage.look": turned(_not_seen_stored),
+    "own_work.look_for": lambda s, o: _tried_again(s, s.approved[1]),
+    "own_work.look_for of her own": lambda s, o: _tried_again(s, _hers(s)),
+    "replacing.replace": lambda s, o: _replaced(s),
     "interactive.close_idle": turned(lambda turn: interactive.close_idle(turn, timedelta(0))),
     "probing.probe": lambda s, o: _probed(s),
     "enrolment.go_on": lambda s, o: _in_turns_after_order(s),
@@ -415,6 +466,14 @@ async def test_what_she_approved_and_started_herself_works(scene: Scene):
     await scene.house.carry_out(scene.client)
     await syncing.preview(scene.office, scene.zofia)
     assert scene.signed - scene.signed_before == 3
+
+
+async def test_another_try_that_she_wants_herself_is_looked_for_with_her_certificate(scene: Scene):
+    hers = _hers(scene)
+    scene.house.edit("UPDATE invoice SET state = 'rejected', reason_code = '550' WHERE id = ?", hers)
+    assert approving.retry(scene.office, scene.zofia, [hers]).done == 1
+    await own_work.look_for(scene.office, [hers], patience=PATIENCE)
+    assert (scene.signed - scene.signed_before, scene.house.states([hers])) == (1, ["waiting"])
 
 
 async def test_an_invoice_approved_anew_by_another_in_the_last_moment_is_not_sent(
@@ -474,22 +533,21 @@ HARMLESS_MODULES = {
     "incoming_files", "invoice_views", "letters", "office", "onboarding_views", "outcomes", "sealing", "staff_views",
     "vaulting", "views", "wire", "worker_process", "calls", "turn", "clients",
     "doctor", "doctor_disk", "doctor_machine", "doctor_ksef", "doctor_work", "clock_jumps", "supervised",
-    "repair_views", "replacing", "standing",
+    "repair_views", "standing", "today",
 }  # fmt: skip
 HARMLESS = {
     "approving": {"not_retried", "settle", "summary", "waiting_ids", "why_no_retry", "withdraw"},
-    "collisions": {"ask_again", "original", "refused_as_collision", "written"},
+    "collisions": {"original", "refused_as_collision", "written"},
     # an external signature and a token are no certificate of hers; the rest reads or puts back
     "authorising": {"requested", "restored", "start_external", "start_with_token", "submit"},
     "batches": {"clear", "drop_left_over", "folder_of", "give_up", "left_over", "part_of"},
     "outgoing": {"checked"},
-    "bulk": {"asked_ids", "everybody", "is_open", "members", "newest", "open_progress", "progress", "share", "stop"},
+    "bulk": {"asked_ids", "everybody", "held_up_ids", "is_open", "members", "newest", "open_progress", "progress", "share", "stop"},
     "certifying": {"context_of", "finish", "finish_revocation", "name_for", "order_by_id", "orders"},  # finish: waits for an order
     "client_sessions": {"access", "forget_access", "keep"},  # of a client that signed at the desk
     "ending": {"named", "preview"},
     "enrolment": {"refuse_without_limit", "tell", "wake"},
     "external": {"go_on", "request"},
-    "own_work": {"look_for"},  # under the lease, `retrying.go_on`
     "foreign_sessions": {"opened_by_another", "settle", "settle_without_list"},  # with an access token that the caller has
     "identities": {
         "found_in", "free_label", "inspect", "keep", "kind_of", "named", "refuse_foreign", "refuse_not_the_clients", "whose",
@@ -498,10 +556,12 @@ HARMLESS = {
     "interactive": {"age", "close_now", "learn", "learn_of_end", "open_session", "usable_session"},
     "lineage": {"ending", "moves"},
     "login": {"forget_access", "lost_permission"},
+    "lost_logins": {"end", "end_before", "suspected"},  # with the token of a login that was just made
     # signed by the client's hand, then by a profile of the office's NIP alone
     "onboarding": {"go_on", "is_under_way", "profiles", "resume", "start", "usual_profile"},
     "operators": {"add", "listed"},
-    "storage": {"look", "numbered", "seen"},  # with an access token that the pass has
+    "storage": {"numbered", "seen"},
+    "replacing": {"preview", "read_file"},
     "looking": {"in_ksef", "kind_of", "look_for"},  # with an access token that the caller has
     "originals": {"ask"},
     "pausing": {"as_pause", "of_client", "of_everything", "paused_clients"},
@@ -518,7 +578,7 @@ HARMLESS = {
     "switching": {"with_token"},
     "tracking": {"apply", "take_over"},
     "verdicts": {
-        "end_login", "end_replaced", "is_weather", "judgement", "opened", "put_back", "read_rights", "seal", "write_verdict",
+        "end_login", "end_replaced", "is_weather", "judgement", "opened", "put_back", "read_limits", "read_rights", "seal", "write_verdict",
     },
     "idleness": {"anything_moves"},
 }  # fmt: skip
