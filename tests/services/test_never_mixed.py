@@ -27,16 +27,18 @@ import ksef_tui.services
 from ksef_tui.compose import open_office
 from ksef_tui.domain.problems import Problem
 from ksef_tui.services import (
+    approving,
     authorising,
     certifying,
     exporting,
     invoice_views,
     office,
+    repair_views,
     staff_orders,
     switching,
     syncing,
 )
-from ksef_tui.services.own_work import carry_out, carry_out_switches
+from ksef_tui.services.own_work import carry_out, carry_out_switches, look_for
 from ksef_tui.services.worker import Worker
 
 # ---- the scene: furnished once, a copy of its database for each test
@@ -90,6 +92,7 @@ ELSEWHERE = {
     "client_session": "test_onboarding",
     "staff_order": "grants of the office to its people, in its own context",
 }
+QUEUE = ("pause", "client_rest", "unstored", "collision")
 MIXED = ("authorization", "session", "invoice", "signature_request", "identity_switch", "client")
 ROWS = {
     "invoice": (
@@ -104,6 +107,7 @@ TELLING = re.compile(
     "sealed_.*|.*nip|reference|subject|method|identity_id|sha256|upo_sha256|client_id|session_id|fallback|challenge|"
     "document|iv|seal_row|ksef_number|original_session|state|phase|rights"
 )
+COLLISION = ["invoice_id", "ksef_number", "document_sha256", "wanted", "missing", "next_look"]
 NEVER = {"id", "change_seq", "place", "operator_id", "ordinal", "number", "number_key"}
 
 
@@ -135,6 +139,46 @@ async def test_whatever_is_mixed_up_in_the_database_nothing_is_done_in_the_other
     await everything(scene)
     nothing_was_mixed(scene)
     everything_says_why(scene)
+
+
+def queue_edits() -> list[Any]:
+    """Each column of what the queue keeps beside its invoices, and what an invoice says of it; exchanged and copied."""
+    found = [("invoice", "urgent_at", "state = 'approved'"), ("invoice", "replaced_by", "state = 'replaced'")]
+    columns = {**schema(), "collision": COLLISION}
+    found += [(table, column, "1") for table in QUEUE for column in columns[table] if column not in NEVER]
+    return [pytest.param(how, *one, id=f"{how.__name__} {one[0]}: {one[1]}") for one in found for how in (swap, copy)]
+
+
+@pytest.mark.parametrize(("how", "table", "column", "where"), queue_edits())
+async def test_whatever_the_queue_keeps_of_one_client_is_neither_done_nor_told_for_the_other(
+    scene: Scene, how: Callable[..., bool], table: str, column: str, where: str
+):
+    scene.furnish_queue()
+    names = {client.nip: scene.names_of(client) for client in scene.certificates}
+    if not how(scene.house, scene.certificates, table, [column], where):
+        return  # both say the same: nothing was mixed up
+    nothing_is_told(scene, names)
+    await everything(scene)
+    nothing_was_mixed(scene)
+    everything_says_why(scene)
+    nothing_is_told(scene, names)
+    watching = scene.house.office.transport
+    assert isinstance(watching, Watching)
+    for other, theirs in names.items():
+        asked = [path for nip, path in watching.asked if nip != other and theirs.intersection(path.split("/"))]
+        assert asked == [], "what is one client's was asked for in the name of the other"
+
+
+def nothing_is_told(scene: Scene, names: dict[str, set[str]]) -> None:
+    """What is shown of an invoice names nothing of the other client."""
+    house = scene.house
+    for client in scene.certificates:
+        others = set[str]().union(*(theirs for nip, theirs in names.items() if nip != client.nip))
+        for row in house.db.rows("SELECT id FROM invoice WHERE client_id = ?", (client.id,)):
+            explained = repair_views.explain(house.office, house.admin, row["id"])
+            detailed = invoice_views.invoice_details(house.office, house.admin, row["id"])
+            said = f"{explained.replaces} {explained.replaced_by} {explained.comparison} {detailed.links} {detailed.original}"
+            assert [name for name in others if name in said] == []
 
 
 @pytest.mark.parametrize("how", [swap, copy])
@@ -336,6 +380,39 @@ async def test_a_change_of_identity_takes_no_other_clients_login(scene: Scene):
     assert [house.auth(client)["identity_id"] for client in scene.certificates] == [other] * 2
 
 
+@pytest.mark.parametrize(
+    ("table", "columns"),
+    [
+        ("authorization", ["sealed_access", "sealed_refresh", "reference"]),
+        ("invoice", ["sha256"]),
+        ("invoice", ["number", "number_key"]),
+        ("session", ["reference"]),
+    ],
+)
+async def test_what_is_to_be_tried_again_is_looked_for_in_its_own_clients_name(
+    scene: Scene, table: str, columns: list[str]
+):
+    """`own_work.look_for`: the other client's invoice is found for nobody."""
+    house = scene.house
+    retried = [scene.approved(client)[0] for client in scene.certificates]
+    names = {client.nip: scene.names_of(client) for client in scene.certificates}
+    for invoice_id in retried:
+        house.edit(
+            "UPDATE invoice SET state = 'rejected', reason_code = '550', reason = 'awaria' WHERE id = ?", invoice_id
+        )
+    assert approving.retry(house.office, house.admin, retried).done == 2
+    assert swap(house, scene.certificates, table, columns, "state = 'unknown'" if table == "invoice" else "1")
+    await look_for(house.office, retried, patience=PATIENCE)
+    nothing_was_mixed(scene)
+    assert "accepted" not in house.states(retried)
+    assert "unknown" not in house.states(retried)
+    for client in scene.certificates:
+        watching = house.office.transport
+        assert isinstance(watching, Watching)
+        if table != "session":
+            assert not [p for nip, p in watching.asked if nip != client.nip and names[client.nip] & set(p.split("/"))]
+
+
 @pytest.mark.parametrize("how", ["the mark of the office", "the NIP"])
 async def test_no_clients_account_passes_for_the_offices_own(scene: Scene, how: str):
     """There certificates are ordered, rights are given and lists of grants are read: nothing of it in a client's."""
@@ -408,5 +485,5 @@ def test_every_service_function_that_begins_a_call_is_known():
 
 def test_every_table_with_something_of_a_client_is_mixed_up_or_explained():
     """A new one must be mixed up too, or say why not."""
-    assert schema().keys() <= {*MIXED, *HARMLESS, *ELSEWHERE}
-    assert {*HARMLESS, *ELSEWHERE}.isdisjoint(MIXED)
+    assert schema().keys() <= {*MIXED, *QUEUE, *HARMLESS, *ELSEWHERE}
+    assert {*HARMLESS, *ELSEWHERE}.isdisjoint({*MIXED, *QUEUE})

@@ -29,7 +29,14 @@ from support.houses import BOTH, Client, House
 from support.strangers import Stranger
 
 PAST = "2026-01-01T00:00:00.000Z"
-KEYS = {"client": "id"}  # where a table does not say `client_id`
+KEYS = {  # where a table does not say `client_id`
+    "client": "id",
+    "collision": "(SELECT client_id FROM invoice WHERE id = invoice_id)",
+}
+ROW_IDS = {  # columns that are the row's own place
+    ("authorization", "client_id"), ("signature_request", "client_id"), ("identity_switch", "client_id"),
+    ("client_rest", "client_id"), ("unstored", "invoice_id"), ("collision", "invoice_id"),
+}  # fmt: skip
 
 
 class Watching(httpx.AsyncBaseTransport):
@@ -39,6 +46,7 @@ class Watching(httpx.AsyncBaseTransport):
         self._office, self._network = office, httpx.AsyncHTTPTransport()
         self.wrong: list[str] = []
         self.calls = 0
+        self.asked: list[tuple[str, str]] = []  # the NIP of the client being served, and the path
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         mine = doing.get()
@@ -46,6 +54,7 @@ class Watching(httpx.AsyncBaseTransport):
             self.calls += 1
             client_id = int(mine.lease.name.partition(":")[2])
             nip = self._office.db.value("SELECT nip FROM client WHERE id = ?", (client_id,))
+            self.asked.append((nip, request.url.path))
             for context in _contexts(request):
                 if context != nip:
                     self.wrong.append(f"{request.method} {request.url.path}: {context} while serving {nip}")
@@ -139,6 +148,43 @@ class Scene:
             self.sellers[hash_b64(self.house.invoice(invoice_id)["sha256"])] = client.nip
         return ids
 
+    def furnish_queue(self) -> None:
+        """Of either client an invoice that took another's place, one whose number collided, one not yet seen stored, and
+        some to be sent; the first client's are urgent, the first is paused and rests, the second no more."""
+        house, (one, two) = self.house, self.certificates
+        now, later = to_text(house.office.clock()), to_text(house.office.clock() + timedelta(minutes=9))
+        for client in self.certificates:
+            old, new, collided, _ = self.approved(client, 4)
+            house.edit(
+                "UPDATE invoice SET state = 'replaced', reason_code = 'replaced', reason = 'zastąpiona', replaced_by = ? "
+                "WHERE id = ?",
+                new, old,
+            )  # fmt: skip
+            house.edit(
+                "UPDATE invoice SET state = 'rejected', reason_code = '440', reason = 'numer zajęty' WHERE id = ?",
+                collided,
+            )
+            settled = "FROM invoice WHERE client_id = ? AND upo = 'saved' ORDER BY id LIMIT 1"
+            house.edit(
+                f"INSERT INTO collision SELECT ?, ksef_number, sha256, 1, '', NULL {settled}", collided, client.id
+            )
+            house.edit(f"INSERT OR REPLACE INTO unstored SELECT id, client_id, ?, ? {settled}", PAST, PAST, client.id)
+        house.edit("UPDATE invoice SET urgent_at = ? WHERE client_id = ? AND state = 'approved'", now, one.id)
+        pause = "INSERT INTO pause (client_id, at, operator_id, why, ended_at, ended_by) VALUES (?, ?, ?, ?, ?, ?)"
+        house.edit(pause, one.id, now, house.admin.id, "czekamy", None, None)
+        house.edit(pause, two.id, PAST, house.admin.id, "było", PAST, house.admin.id)
+        house.edit("INSERT INTO client_rest VALUES (?, ?, 'brak odpowiedzi')", one.id, later)
+        house.edit("INSERT INTO client_rest VALUES (?, ?, 'awaria')", two.id, PAST)
+
+    def names_of(self, client: Client) -> set[str]:
+        """What tells of a client and of no other: its NIP, numbers, and references at KSeF."""
+        rows = self.house.db.rows(
+            "SELECT number, ksef_number, reference, '' AS session FROM invoice WHERE client_id = ?1 "
+            "UNION ALL SELECT '', '', '', reference FROM session WHERE client_id = ?1",
+            (client.id,),
+        )
+        return {client.nip, *(str(value) for row in rows for value in row if value)}
+
     def pair_of(self, table: str) -> tuple[Client, Client]:
         """The clients whose rows in a table are worth mixing up."""
         return self.signatures if table == "signature_request" else self.certificates
@@ -186,13 +232,18 @@ def _write(house: House, table: str, columns: Iterable[str], rows: list[sqlite3.
     with house.db.write() as connection:
         connection.execute("PRAGMA defer_foreign_keys = ON")
         for column in differing:
-            unique = column in ("client_id", "nip") or (table, column) == ("client_session", "reference")
+            place = (table, column) in ROW_IDS
+            unique = (
+                place
+                or (column in ("client_id", "nip") and table not in ("pause", "unstored"))
+                or (table, column) == ("client_session", "reference")
+            )
             if unique and not both:
                 continue
             if unique:  # by way of a third value
                 other = "0000000000" if column == "nip" else -1
                 connection.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (other, two["place"]))
-                if table in ("authorization", "signature_request", "identity_switch") and column == "client_id":
+                if place:
                     connection.execute(
                         f"UPDATE {table} SET {column} = ? WHERE {column} = ?", (two[column], one[column])
                     )
