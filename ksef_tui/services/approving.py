@@ -163,7 +163,8 @@ def not_retried(office: Office, ids: Sequence[int]) -> tuple[tuple[int, str], ..
 
 
 def settle(office: Office, operator: Operator, ids: Sequence[int], note: str) -> ActResult:
-    """Refused invoices stay refused, with who decided so and why: nobody has to do anything about them any more.
+    """Refused invoices stay refused, with who decided so and why: nobody has to do anything about them any more, and
+    nobody else's reason takes the place of theirs.
 
     Raises Problem("no_note") without a reason, Problem("long_note") for one that fits no row.
     """
@@ -184,6 +185,7 @@ def settle(office: Office, operator: Operator, ids: Sequence[int], note: str) ->
             f"rozstrzygnięta, zostaje odrzucona – {operator.name}: {note}",
             {"settled_at": to_text(now)},
         ),
+        lambda row: "już rozstrzygnięta" if row["settled_at"] else None,
     )
 
 

@@ -61,13 +61,15 @@ def _says_nothing(turn: Turn, identity_id: int, verdict: Verdict) -> bool:
 
 async def resume(office: Office, operator: Operator, label: str) -> None:
     """Let a stopped identity log in again, when KSeF lets it in at home: tested first. Clients that worked with it work
-    again; the rest is asked about.
+    again; the rest is asked about. An administrator's act; a personal certificate is its owner's to try.
 
     Raises Problem: no such identity, not stopped, another person's certificate, still blocked, or KSeF does not answer.
     """
     from ksef_tui.services.own_work import own_turn  # late: the worker knows this module
 
-    require(operator, Act.IDENTITY_RESUME, None)
+    known = offices.identity_by_label(office.db, label)
+    is_own = known is not None and known["operator_id"] == operator.id  # nobody else may try a person's certificate
+    require(operator, Act.IDENTITY_ADD if is_own else Act.IDENTITY_RESUME, None)
     identity = identities.named(office, label)
     if identity["stopped_at"] is None:
         raise Problem("not_stopped", f"Profil {label} nie jest zatrzymany.")

@@ -222,8 +222,9 @@ async def test_what_never_worked_is_asked_about_after_resuming(house: House):
     assert house.auth(client)["state"] == "active"
 
 
-async def test_a_persons_stopped_certificate_is_resumed_by_that_person(house: House):
-    anna = house.operator("anna", Role.ADMIN)
+@pytest.mark.parametrize("role", [Role.ADMIN, Role.ACCOUNTANT])
+async def test_a_persons_stopped_certificate_is_resumed_by_that_person(house: House, role: Role):
+    anna = house.operator("anna", role)
     pesel, client = new_pesel(), house.client()
     house.ministry.grant(client.nip, pesel, *BOTH, kind="Pesel")
     identity = house.identity("Anna", person(pesel), anna)
