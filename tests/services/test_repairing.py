@@ -310,7 +310,9 @@ async def test_a_person_settles_a_collision_with_a_note_and_it_leaves_what_is_to
         approving.settle(house.office, house.admin, [invoice_id], "x" * 301)
     assert approving.settle(house.office, house.admin, [invoice_id], "klient wystawił ją sam").done == 1
     late = house.operator("zofia", Role.ACCOUNTANT)
-    assert approving.settle(house.office, late, [invoice_id], "co innego").refused[0][1].endswith(": już rozstrzygnięta")
+    assert (
+        approving.settle(house.office, late, [invoice_id], "co innego").refused[0][1].endswith(": już rozstrzygnięta")
+    )
     row = house.invoice(invoice_id)
     assert (row["state"], row["reason_code"]) == ("rejected", "440")
     assert "klient wystawił ją sam" in row["reason"]
