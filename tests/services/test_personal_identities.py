@@ -578,7 +578,8 @@ HARMLESS = {
     "switching": {"with_token"},
     "tracking": {"apply", "take_over"},
     "verdicts": {
-        "end_login", "end_replaced", "is_weather", "judgement", "opened", "put_back", "read_limits", "read_rights", "seal", "write_verdict",
+        "end_login", "end_replaced", "is_weather", "judgement", "opened", "put_back", "read_limits", "read_rights", "seal",
+        "write_verdict",
     },
     "idleness": {"anything_moves"},
 }  # fmt: skip

@@ -244,7 +244,10 @@ SEES_ONLY_OWN: dict[str, Callable[[Scene, Operator], object]] = {
     "contract.clients_list": lambda s, o: [r["nip"] for r in contract.clients_list(s.office, o, 0)] == [s.other.nip],
     "contract.clients_newest": lambda s, o: contract.clients_newest(s.office, o, 0) == [s.other.id],
     "contract.authorizations": lambda s, o: [r["nip"] for r in contract.authorizations(s.office, o, 0)] == [s.other.nip],
-    "contract.passed_over": lambda s, o: contract.passed_over(s.office, o) == [],
+    "contract.passed_over": lambda s, o: (
+        s.house.edit("UPDATE authorization SET method = 'external', sealed_refresh = NULL"),
+        "Jodła" in str(contract.passed_over(s.office, s.house.admin)) and "Jodła" not in str(contract.passed_over(s.office, o)),
+    )[1],
     "contract.stopped_ids": lambda s, o: contract.stopped_ids(s.office, o) == [],
     "contract.authorised_ids": lambda s, o: contract.authorised_ids(s.office, o) == [],
     "contract.identities": lambda s, o: contract.identities(s.office, o, 0) == [],
