@@ -85,7 +85,7 @@ OTHER_WORDS: dict[str, tuple[dict[str, object], str]] = {
     ),
     **dict.fromkeys(
         ("stoi", "stoja", "stojace"),
-        ({"stands": True}, "stoi: do poprawy, wstrzymana, zablokowana, odrzucona, w pauzie albo bez dostępu"),
+        ({"stands": True}, "stoi, też w pauzie i bez dostępu"),
     ),
     **dict.fromkeys(("pilne", "pilna", "pilnych"), ({"urgent": True}, "pilne")),
     "offline": ({"mode": "offline"}, "offline"),

@@ -99,7 +99,7 @@ def open_row(situation: Situation) -> str | None:
     if situation.pane is Pane.CLIENTS and situation.client is None:
         return "Lista klientów jest pusta."
     if situation.pane is Pane.QUEUE and not situation.states:
-        return "Kolejka jest pusta."
+        return "Pod kursorem nie ma faktury."
     if situation.pane is Pane.TODAY and not situation.rows:
         return "Nic już nie wymaga człowieka."
     return needs_list(situation)
@@ -113,7 +113,9 @@ def on_invoices(move: str, nothing: str) -> WhyDisabled:
         if situation.pane not in INVOICE_PANES:
             return "Wybierz faktury w kolejce: naciśnij 2."
         if not situation.states:
-            return "Kolejka jest pusta." if situation.pane is Pane.QUEUE else "Ten wiersz nie jest o fakturach."
+            return (
+                "Pod kursorem nie ma faktury." if situation.pane is Pane.QUEUE else "Ten wiersz nie jest o fakturach."
+            )
         return None if any(situation.states.get(state) for state in allowed) else nothing
 
     return why
@@ -139,7 +141,7 @@ def repair(situation: Situation) -> str | None:
     if situation.pane not in INVOICE_PANES:
         return "Wybierz fakturę w kolejce: naciśnij 2."
     if not situation.states:
-        return "Kolejka jest pusta." if situation.pane is Pane.QUEUE else "Ten wiersz nie jest o fakturach."
+        return "Pod kursorem nie ma faktury." if situation.pane is Pane.QUEUE else "Ten wiersz nie jest o fakturach."
     if any(situation.states.get(state) for state in REPAIRABLE):
         return None
     return "Naprawia się faktury do poprawy, zablokowane i odrzucone."

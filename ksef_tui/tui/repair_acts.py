@@ -194,8 +194,9 @@ class RepairActs:
 def _intro(found: Explanation) -> list[Line]:
     code = f"{found.reason_code}: " if found.reason_code.isdigit() else ""
     lines: list[Line] = [((f"{code}{found.meaning.sentence}", "strong"),), ((found.meaning.what_to_do, "text"),)]
-    if found.reason and found.reason.rstrip(".") != found.meaning.sentence.rstrip("."):
-        lines.insert(1, ((clean(found.reason), "wait"),))
+    reason = found.reason.removeprefix(found.meaning.sentence).strip(" .").removesuffix(" – F4: co dalej")
+    if reason and reason != found.meaning.sentence.rstrip("."):
+        lines.insert(1, ((f"{clean(reason[:1].upper() + reason[1:])}.", "wait"),))
     return lines
 
 

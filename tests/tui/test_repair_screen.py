@@ -38,6 +38,20 @@ async def repair(app: KsefTui, pilot: Pilot[int], desk: Desk, state: str) -> int
     return one
 
 
+async def test_the_menu_says_what_is_wrong_once(desk: Desk, program: Program):
+    office, _ = desk
+    said = "Plik faktury jest nieprawidłowy (kodowanie, znak BOM, rozmiar albo skrót)."
+    one = office.db.value("SELECT id FROM invoice WHERE state = 'rejected' ORDER BY id LIMIT 1")
+    office.db.connection.execute(
+        "UPDATE invoice SET reason_code = '430', reason = ? WHERE id = ?", (f"{said} (Rozmiar pliku 1677.)", one)
+    )
+    app = program()
+    async with app.run_test(size=NARROW) as pilot:
+        await repair(app, pilot, desk, "rejected")
+        await expect(pilot, lambda: "(Rozmiar pliku 1677.)" in text_of(app))
+        assert text_of(app).count("Plik faktury jest nieprawidłowy") == 1
+
+
 def state(desk: Desk, invoice_id: int) -> str:
     return str(desk[0].db.value("SELECT state FROM invoice WHERE id = ?", (invoice_id,)))
 
