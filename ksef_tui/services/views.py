@@ -22,8 +22,10 @@ from ksef_tui.domain.times import to_text
 from ksef_tui.services import alarms, pausing
 from ksef_tui.services.office import Office
 from ksef_tui.store import leases
-from ksef_tui.store.records import recent_outcomes
+from ksef_tui.store.records import newest_outcomes, recent_outcomes
 
+LATELY = 8  # calls that tell how KSeF is now
+_FAILED = ("unknown", "unreachable")
 RECENT_SECONDS = 300  # how far back our calls tell whether KSeF works
 PROBLEM_SHOWN = 90  # seconds that a problem of the worker stays on screen after it was last met
 
@@ -251,14 +253,18 @@ CHANGES_NAMED = 500  # more than that: read anew
 
 def header(office: Office, operator: Operator) -> HeaderView:
     """The status line. "KSeF działa" is our own calls' experience of the last minutes, not a promise."""
-    outcomes = recent_outcomes(office.db, office.clock().timestamp() - RECENT_SECONDS)
+    since = office.clock().timestamp() - RECENT_SECONDS
+    outcomes = recent_outcomes(office.db, since)
     answered = outcomes.get("ok", 0) + outcomes.get("refused", 0) + outcomes.get("limited", 0)
-    failed = outcomes.get("unknown", 0) + outcomes.get("unreachable", 0)
+    failed = sum(outcomes.get(kind, 0) for kind in _FAILED)
+    lately = newest_outcomes(
+        office.db, since, LATELY
+    )  # a failure is seen at once, however busy it was before, and so is its end
     if answered == 0 and failed == 0:
         ksef, ksef_word = "untried", "KSeF ?"
     elif answered == 0:
         ksef, ksef_word = "silent", "KSeF nie odpowiada"
-    elif failed > answered:
+    elif sum(kind in _FAILED for kind in lately) * 2 > len(lately):
         ksef, ksef_word = "trouble", "KSeF z kłopotami"
     else:
         ksef, ksef_word = "works", "KSeF działa"

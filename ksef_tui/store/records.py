@@ -174,6 +174,16 @@ def recent_outcomes(db: Database, since_epoch: float) -> dict[str, int]:
     return {row[0]: row[1] for row in rows}
 
 
+def newest_outcomes(db: Database, since_epoch: float, how_many: int) -> list[str]:
+    """How the last calls of the last minutes ended, newest first."""
+    newest = db.value("SELECT max(id) FROM journal") or 0
+    rows = db.rows(
+        "SELECT kind FROM journal WHERE id > ? AND phase = 'ended' AND epoch > ? ORDER BY id DESC LIMIT ?",
+        (newest - 400, since_epoch, how_many),
+    )
+    return [row[0] for row in rows]
+
+
 def acts_on_invoice(db: Database, invoice_id: int) -> list[sqlite3.Row]:
     """The audit rows of one invoice, oldest first."""
     return db.rows("SELECT * FROM audit WHERE invoice_id = ? ORDER BY id", (invoice_id,))
