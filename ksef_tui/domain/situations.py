@@ -97,7 +97,7 @@ def needs_list(situation: Situation) -> str | None:
 
 def open_row(situation: Situation) -> str | None:
     if situation.pane is Pane.CLIENTS and situation.client is None:
-        return "Lista klientów jest pusta."
+        return "Pod kursorem nie ma klienta."
     if situation.pane is Pane.QUEUE and not situation.states:
         return "Pod kursorem nie ma faktury."
     if situation.pane is Pane.TODAY and not situation.rows:

@@ -127,14 +127,25 @@ def compare(office: Office, row: sqlite3.Row) -> Comparison | None:
     )  # fmt: skip
 
 
+def _written(field: str, value: str) -> str:
+    """As people write it: `24.11.2026`, `1230,50`."""
+    if field == "brutto":
+        return value.replace(".", ",")
+    return ".".join(reversed(value.split("-"))) if field == "data wystawienia" else value
+
+
 def in_sentences(compared: Comparison) -> tuple[str, ...]:
     """What KSeF has, and in what ours differs, for a person."""
     theirs = compared.theirs
     said = [f"W KSeF: {compared.ksef_number}"] if compared.ksef_number else []
     if theirs is not None:
         buyer = f"{theirs.buyer} (NIP {theirs.buyer_nip})" if theirs.buyer_nip else theirs.buyer
-        said.append(f"{theirs.number} z {theirs.issue_date}, brutto {theirs.gross} {theirs.currency}, nabywca {buyer}")
-        said += [f"{one.field}: u nas {one.ours}, w KSeF {one.theirs}" for one in compared.differences]
+        day, gross = _written("data wystawienia", theirs.issue_date), _written("brutto", theirs.gross)
+        said.append(f"{theirs.number} z {day}, brutto {gross} {theirs.currency}, nabywca {buyer}")
+        said += [
+            f"{one.field}: u nas {_written(one.field, one.ours)}, w KSeF {_written(one.field, one.theirs)}"
+            for one in compared.differences
+        ]
         if not compared.differences:
             said.append("Te pola są takie same; pliki różnią się czymś innym.")
     elif not compared.missing and not compared.reading:

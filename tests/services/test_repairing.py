@@ -263,7 +263,10 @@ async def test_a_collision_shows_what_ksef_has_and_in_what_the_two_differ(house:
     assert documents.get(house.db, kept["document_sha256"]) == theirs, "the original to the byte"
     assert {one.field for one in compared.differences} == {"brutto", "pozycja 1"}
     details = invoice_views.invoice_details(house.office, house.admin, invoice_id)
-    assert any("brutto: u nas 123" in text and "1228" in text for text in details.original)
+    assert any("brutto: u nas 123,00" in text and "1228" in text for text in details.original)
+    assert any(f" z {papers.today():%d.%m.%Y}, brutto 1228,77 PLN" in text for text in details.original), (
+        details.original
+    )
     assert [rule.way for rule, why_not in found.ways if why_not is None][:3] == [Way.COMPARE, Way.REPLACE, Way.SETTLE]
 
 
