@@ -25,6 +25,7 @@ from ksef_tui.store import authorizations, invoices, pauses, sessions
 SESSION_LIFE = timedelta(hours=11)  # no new invoices after that
 KSEF_CLOSES_AFTER = timedelta(hours=12)
 KEEP_OPEN = 180.0  # seconds that an open session waits for the limit of sending to let its next invoice through
+LOOK_AGAIN = 1.0  # seconds at least: what is due after a pass that may send was held back by something else
 GIVE_UP_SESSION = timedelta(minutes=10)  # KSeF denies a session for so long before it counts as never opened (F16)
 NO_SUCH_SESSION = 21173
 MISSING_PERMISSIONS = "missing-permissions"
@@ -175,14 +176,15 @@ async def close_idle(turn: Turn, idle: timedelta) -> None:
 
 
 def _soon_wanted(turn: Turn) -> bool:
-    """Whether invoices wait that will go out within minutes: then closing and opening anew would cost the budget."""
+    """Whether invoices wait that will go out in this session within minutes: then closing and opening anew would cost the
+    budget. One with an attachment never does: it waits for a package, for an hour when KSeF refused the last one."""
     owner = personal.sends_for(turn.office, turn.client_id)
-    if pauses.in_force(turn.office.db, turn.client_id) is not None:
+    if turn.settling or pauses.in_force(turn.office.db, turn.client_id) is not None:
         return False
-    if turn.settling or not invoices.due_to_send(turn.office.db, turn.client_id, turn.now, 1, owner):
+    if not invoices.due_one_by_one(turn.office.db, turn.client_id, turn.now, owner):
         return False
     wait = turn.keeper.wait_for(Order(operations.SEND_INVOICE, context=turn.nip).call())
-    turn.come_back(wait)
+    turn.come_back(max(wait, LOOK_AGAIN))
     return wait < KEEP_OPEN
 
 

@@ -246,6 +246,16 @@ def due_to_send(
     )
 
 
+def due_one_by_one(db: Database, client_id: int, now: datetime, approved_by: int | None = None) -> bool:
+    """Whether any invoice of a client that is due may go without a package; of one operator's approval, or of anybody's."""
+    found = db.row(
+        "SELECT 1 FROM invoice WHERE client_id = ? AND state = 'approved' AND attachment = 0 "
+        "AND (send_after IS NULL OR send_after <= ?) AND approved_by = ifnull(?, approved_by) LIMIT 1",
+        (client_id, to_text(now), approved_by),
+    )
+    return found is not None
+
+
 def urgent_due(db: Database, client_id: int, now: datetime, approved_by: int | None = None) -> int:
     """How many invoices of a client were marked as urgent and may go one by one now; of one operator's approval, or of
     anybody's."""

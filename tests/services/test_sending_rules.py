@@ -11,7 +11,8 @@ from support.ministry import ASKING, CLOSE, CLOSING, OPEN, OPENING, SEND, SENDIN
 
 from ksef_tui.services import approving, authorising, configuring
 from ksef_tui.services.standing import standing
-from ksef_tui.services.worker import Worker
+from ksef_tui.services.turn import Polls
+from ksef_tui.services.worker import Worker, one_pass
 from ksef_tui.store import documents
 
 # ---- rule 1: the right name
@@ -225,6 +226,28 @@ async def test_rule_07_an_idle_session_is_closed_while_the_worker_stays(house: H
     house.approved(client)
     await house.work_until(lambda: house.db.value("SELECT state FROM session") == "finished")
     assert house.ministry.posts(CLOSE) == 1
+
+
+async def test_rule_07_a_session_is_closed_while_what_is_due_waits_for_a_package(house: House):
+    """KSeF refused a package: those with attachments wait an hour for the next one, and no session waits with them."""
+    client = await house.ready_client()
+    house.edit("INSERT OR REPLACE INTO setting VALUES ('session_idle_seconds', '0')")
+    house.ministry.allow_attachments(client.nip)
+    house.ministry.fault("session_fails", times=1, params={"code": 420})
+    [attached] = house.approved(client, papers.with_attachment(papers.invoice(client.nip)))
+    await house.work_until(lambda: house.db.value("SELECT code FROM session WHERE state = 'finished'") == 420)
+    [plain] = house.approved(client)
+    await house.work_until(lambda: house.db.value("SELECT state FROM session WHERE kind = 'interactive'") == "finished")
+    assert house.states([attached, plain]) == ["approved", "accepted"]
+    await _comes_back_at_leisure(house, client)
+
+
+async def _comes_back_at_leisure(house: House, client: Client) -> None:
+    """What nothing but time or a person moves is not looked at many times a second."""
+    worker, polls = Worker(house.office), Polls()
+    waits = [await one_pass(worker, client.id, polls) for _ in range(3)]
+    await worker.api.aclose()
+    assert all(wait is None or wait >= 1 for wait in waits), waits
 
 
 async def test_invoices_of_one_sitting_share_a_session(house: House):
