@@ -100,7 +100,7 @@ class ProfileActs:
             (fit(clean(one.whose), 17) + " ", "dim"),
             (fit(until, 17), "bad" if ended else "wait" if soon else "dim"),
             (f" {used}", "text"),
-            (f"{' · ' * bool(used)}{', '.join(marks)}", "wait"),
+            (f"{' · ' * bool(used and marks)}{', '.join(marks)}", "wait"),
         )
 
     # One profile --------------------------------------------------------------------------------------------------

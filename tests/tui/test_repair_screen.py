@@ -136,15 +136,15 @@ async def test_a_collision_is_compared_and_settled_with_a_note(desk: Desk, progr
     with desk[0].db.write() as connection:
         sha256 = documents.put(connection, theirs)
         collisions.put(
-            connection, one, ksef_number="5251000337-20261124-01A0C3-000077-5F", document_sha256=sha256, wanted=0
+            connection, one, ksef_number=f"{row['nip']}-20261124-01A0C3-000077-5F", document_sha256=sha256, wanted=0
         )
     async with app.run_test(size=NARROW) as pilot:
         await repair(app, pilot, desk, "rejected")
         assert "440" in text_of(app)
         await pilot.press("enter")
         await asked(app, pilot, Reader)
-        assert "Zupełnie Kto Inny" in text_of(app)
-        assert "5251000337-20261124-01A0C3-000077-5F" in text_of(app)
+        await expect(pilot, lambda: "Zupełnie Kto Inny" in text_of(app))
+        assert f"{row['nip']}-20261124-01A0C3-000077-5F" in text_of(app)
         await pilot.press("escape")
         await expect(pilot, lambda: not isinstance(app.screen, Reader))
         await pilot.press("f4")
