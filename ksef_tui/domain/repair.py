@@ -129,6 +129,12 @@ MEANINGS: dict[str, Meaning] = {
     "settled": Meaning("Postanowiono, że zostaje odrzucona.", "Nic – chyba że ma jednak iść: zastąp ją plikiem."),
 }
 
+# A file whose date of issue was in the future when it was read: it is as good as any on its day.
+READ_TOO_EARLY = Meaning(
+    "Data wystawienia była w chwili wczytania w przyszłości.",
+    "Wczytaj ten sam plik jeszcze raz w dniu wystawienia; jeśli data jest zła, zastąp plik (F4).",
+)
+
 # Which ways mend which code, the best first; codes of the checks of a file (invalid) are all mended by another file.
 BY_FILE = (Way.REPLACE, Way.WITHDRAW)
 BEST_WAYS: dict[str, tuple[Way, ...]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import logging
 import signal
 import socket
 import sys
@@ -88,9 +89,15 @@ def serve(
             timeout_keep_alive=75,
             timeout_graceful_shutdown=1,
         )
+        logging.getLogger("uvicorn.error").addFilter(_is_no_stop)
         server = _Server(config, lambda: _announce(number))
         asyncio.run(server.serve(sockets=[listener]))
     return 0
+
+
+def _is_no_stop(record: logging.LogRecord) -> bool:
+    """An answer that is given up because the sandbox ends is no fault of it: nobody wants to read where it hung."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 def _announce(port: int) -> None:

@@ -7,7 +7,17 @@ from dataclasses import dataclass
 
 from ksef_tui.domain.invoices import COLLISION, INVOICE_BADGES, InvoiceState
 from ksef_tui.domain.problems import Problem
-from ksef_tui.domain.repair import MEANINGS, Broken, Difference, Document, Meaning, WayRule, differences, menu
+from ksef_tui.domain.repair import (
+    MEANINGS,
+    READ_TOO_EARLY,
+    Broken,
+    Difference,
+    Document,
+    Meaning,
+    WayRule,
+    differences,
+    menu,
+)
 from ksef_tui.domain.roles import Act, Operator, may
 from ksef_tui.domain.times import from_text, warsaw
 from ksef_tui.services import approving, collisions
@@ -57,6 +67,8 @@ def meaning(state: InvoiceState, code: str, settled: bool = False) -> Meaning | 
 
         known = invoice_code(int(code))
         return Meaning(known.sentence, known.what_to_do)
+    if (state, code) == (S.INVALID, "future_date"):
+        return READ_TOO_EARLY
     if state is S.INVALID:
         return Meaning(
             "Plik nie przeszedł kontroli programu – KSeF też by go nie przyjął.",

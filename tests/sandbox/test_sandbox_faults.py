@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import signal
+import socket
 import sqlite3
+import subprocess
+import sys
 
 import httpx
 import pytest
@@ -315,3 +319,22 @@ def test_two_do_not_serve_one_folder(start):
     with pytest.raises(DidNotStart) as ended:
         start()
     assert ended.value.args == (1,)
+
+
+def test_an_answer_that_hangs_when_the_sandbox_ends_leaves_no_traceback(tmp_path):
+    arguments = ["--port", "0", "--data-dir", str(tmp_path / "ksef")]
+    child = subprocess.Popen(
+        [sys.executable, "-m", "ksef_tui.sandbox", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    url = httpx.URL(child.stdout.readline().strip())
+    with httpx.Client(base_url=url, trust_env=False) as http, socket.create_connection((url.host, url.port)) as asking:
+        http.post("/_sandbox/faults", json={"fault": "hang"})
+        asking.sendall(b"POST /v2/auth/challenge HTTP/1.1\r\nHost: ksef\r\nContent-Length: 0\r\n\r\n")
+        until(lambda: http.get("/_sandbox/faults").json()[0]["happened"], lambda times: times == 1)
+        child.send_signal(signal.SIGTERM)
+        _, told = child.communicate(timeout=60)
+    assert child.returncode == 0
+    assert "Traceback" not in told

@@ -12,7 +12,7 @@ import pytest
 from support import papers
 from support.houses import Client, House
 
-from ksef_tui.services import importing, incoming_files
+from ksef_tui.services import importing, incoming_files, repair_views
 from ksef_tui.services.importing import ImportRow
 from ksef_tui.store import documents
 
@@ -105,6 +105,9 @@ def test_rule_12_a_future_date_waits_for_its_day(house: House, client: Client, t
     path = put(tmp_path, "a.xml", papers.invoice(client.nip, day=papers.today() + timedelta(days=1)))
     [row] = bring(house, client, path)
     assert (row.state, house.invoice(row.id)["reason_code"]) == ("invalid", "future_date")
+    assert (
+        "jeszcze raz w dniu wystawienia" in repair_views.explain(house.office, house.admin, row.id).meaning.what_to_do
+    )
     house.later(days=1)
     [again] = bring(house, client, path)
     assert (again.id, again.state, again.errors) == (row.id, "waiting", ())
