@@ -36,6 +36,7 @@ KINDS: dict[str, tuple[str, ...]] = {
     "list_empty": ("F18",),
     "list_scrambled": ("F12",),
     "number_respelled": ("F50",),
+    "query_cut": ("F35",),
     "new_fields": ("F55",),
     "invoice_fails": ("F11", "F21", "F47"),
     "sent_before": ("F3", "F6", "F19", "F23"),

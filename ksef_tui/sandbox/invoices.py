@@ -58,18 +58,20 @@ def query(call: Call) -> Reply:
         raise BadRequest(21183, "Data początkowa jest późniejsza niż dostępny zakres danych.")
     wanted = _filters(fields)
     rows = _rows(call, role, kind, (first, last), descending=descending)
+    cut = call.sandbox.faults.strike("query_cut")
+    most = _MOST_ROWS if cut is None else int(cut.params["rows"])
     found = []
     for metadata in rows:
         if all(fits(metadata) for fits in wanted):
             found.append(metadata)
-        if len(found) > _MOST_ROWS:
+        if len(found) > most:
             break
     start = page * size
-    visible = found[:_MOST_ROWS]
+    visible = found[:most]
     more = len(visible) > start + size
     body: dict[str, Any] = {
-        "hasMore": more or (len(found) > _MOST_ROWS and start + size >= _MOST_ROWS),
-        "isTruncated": len(found) > _MOST_ROWS and start + size >= _MOST_ROWS,
+        "hasMore": more or (len(found) > most and start + size >= most),
+        "isTruncated": len(found) > most and start + size >= most,
         "invoices": visible[start : start + size],
     }
     if kind == "PermanentStorage":

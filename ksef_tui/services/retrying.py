@@ -8,8 +8,7 @@ which right. A lost answer tells nothing: it stays unknown and is looked for aga
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import timedelta
 
 from ksef_tui.domain.invoices import InvoiceState, UpoState
 from ksef_tui.domain.times import from_text, to_text
@@ -27,8 +26,6 @@ from ksef_tui.store import invoices, sessions
 S = InvoiceState
 AT_A_TIME = 200
 ASK_AGAIN = timedelta(seconds=5)  # a copy of it is still being processed
-A_DAY = timedelta(days=1)
-MOST_DAYS = timedelta(days=88)  # of one query, which takes at most 90 (facts §16)
 NO_RIGHT = "nie ponowiono: bez prawa przeglądania faktur (InvoiceRead) nie da się sprawdzić, czy nie ma jej już w KSeF"
 
 Rows = dict[str, sqlite3.Row]  # by the hash of their bytes, Base64
@@ -80,68 +77,21 @@ async def _in_our_sessions(turn: Turn, access: Access, rows: Rows) -> None:
 
 
 async def _in_the_list(turn: Turn, access: Access, rows: Rows) -> None:
-    """Those that KSeF has, whoever sent them, leave `rows`: a few are asked for by their number, many by their days."""
-    if len(rows) > looking.FEW:
-        for since, until in _spans(rows):
-            await _days(turn, access, rows, since, until)
-        return
-    for digest, row in list(rows.items()):
-        await _alone(turn, access, rows, digest, row)
+    """Those that KSeF has, whoever sent them, leave `rows`; so do those that it has not, asked after somebody wanted to
+    try them again."""
 
+    def tell(row: sqlite3.Row, number: str, digest: str | None) -> None:
+        wanted = hash_b64(row["sha256"])
+        if digest == wanted:
+            _is_there(turn, rows, wanted, number)
+        elif number and digest is None:  # numbered, but not shown yet (F17)
+            del rows[wanted]
+            _again(turn, row)
+        else:
+            _free(turn, rows.pop(wanted))
 
-async def _alone(turn: Turn, access: Access, rows: Rows, digest: str, row: sqlite3.Row) -> None:
-    day = _noon(row["issue_date"])
-    turn.doing.invoice_id = row["id"]
-    try:
-        found = await turn.api.query_metadata(
-            access, subject="Subject1", date_type="Issue", since=day - A_DAY, until=day + A_DAY,
-            invoice_number=row["number_key"],
-        )  # fmt: skip
-    finally:
-        turn.doing.invoice_id = None
-    number = next((one.ksef_number for one in found if one.invoice_hash == digest), "")
-    if number:
-        _is_there(turn, rows, digest, number)
-    else:
-        _free(turn, rows.pop(digest))
-
-
-async def _days(turn: Turn, access: Access, rows: Rows, since: datetime, until: datetime) -> None:
-    """All that was issued on these days, page by page; a limit may interrupt it, and it goes on where it was (F35)."""
-    asked = max(row["changed_at"] for row in rows.values())  # what was read before they were asked for proves nothing
-    name = (f"retry {since:%Y-%m-%d} {until:%Y-%m-%d}", asked)
-    read = turn.polls.metadata.setdefault(name, looking.Read())
-    more = True
-    while more:
-        page = await turn.api.metadata_page(
-            access, subject="Subject1", date_type="Issue", since=since, until=until, offset=read.offset
-        )
-        read.take(page.invoices, turn.nip)
-        read.offset += 1
-        more = page.has_more and not page.is_truncated
-    del turn.polls.metadata[name]
-    days = (since.date().isoformat(), until.date().isoformat())
-    for digest, row in list(rows.items()):
-        if digest in read.by_hash:
-            _is_there(turn, rows, digest, read.by_hash[digest])
-        elif page.is_truncated:  # beyond 10,000 the list does not go
-            await _alone(turn, access, rows, digest, row)
-        elif days[0] < row["issue_date"] < days[1]:
-            _free(turn, rows.pop(digest))
-
-
-def _spans(rows: Rows) -> Iterator[tuple[datetime, datetime]]:
-    """The days of issue of what is looked for, in queries that KSeF takes: each day lies within one of them."""
-    days = sorted({str(row["issue_date"]) for row in rows.values()})
-    while days:
-        start = _noon(days[0]) - A_DAY
-        near = [day for day in days if _noon(day) + A_DAY - start <= MOST_DAYS]
-        yield start, _noon(near[-1]) + A_DAY
-        days = days[len(near) :]
-
-
-def _noon(day: str) -> datetime:
-    return datetime.combine(date.fromisoformat(day), time(12), UTC)
+    asked = max(from_text(row["changed_at"]) for row in rows.values()) if rows else None
+    await looking.look_for_bytes(turn, access, list(rows.values()), tell, proof=asked)
 
 
 def _is_there(turn: Turn, rows: Rows, digest: str, number: str) -> None:

@@ -148,10 +148,12 @@ async def _follow_package(turn: Turn, access: Access, session: sqlite3.Row, rows
     known = session_code(status.code)
     if not known.terminal:
         return
-    with turn.office.db.write() as connection:
-        sessions.note(
-            connection, session["id"], code=status.code, reason=status.description, checked_at=to_text(turn.now)
-        )
+    if session["code"] != status.code or not session["checked_at"]:  # `checked_at` says since when it is so
+        with turn.office.db.write() as connection:
+            sessions.note(
+                connection, session["id"], code=status.code, reason=status.description, checked_at=to_text(turn.now)
+            )
+        session = sessions.get(turn.office.db, session["id"])
     if known.frees_invoices:
         await asyncio.to_thread(_free, turn, rows)
         return

@@ -202,6 +202,7 @@ class Worker:
             if self._watch.jumped():
                 for client in self.clients.values():
                     client.polls.session_at.clear()
+                    client.polls.metadata.clear()  # the moments at which it was read are of the old clock
                     client.next_at = 0.0
         except Problem as problem:
             self._cannot_write(problem)

@@ -562,7 +562,7 @@ HARMLESS = {
     "operators": {"add", "listed"},
     "storage": {"numbered", "seen"},
     "replacing": {"preview", "read_file"},
-    "looking": {"in_ksef", "kind_of", "look_for"},  # with an access token that the caller has
+    "looking": {"in_ksef", "kind_of", "look_for", "look_for_bytes"},  # with an access token that the caller has
     "originals": {"ask"},
     "pausing": {"as_pause", "of_client", "of_everything", "paused_clients"},
     "personal": {
