@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from datetime import UTC, date, datetime, time, timedelta
 
+from ksef_tui.domain.roles import Operator
 from ksef_tui.domain.text import count_of
 from ksef_tui.domain.times import WARSAW, from_text, to_text, warsaw
 from ksef_tui.services.office import Office
@@ -43,9 +44,12 @@ def reserve(office: Office) -> sqlite3.Row | None:
     return row if row is not None and from_text(row["valid_to"]) > office.clock() else None
 
 
-def takeover(office: Office) -> str:
-    """The key that mends it, when an identity has fallen out and another is kept ready for it; else empty."""
+def takeover(office: Office, operator: Operator) -> str:
+    """The key that mends it, when an identity has fallen out and another that this operator may sign with is kept ready
+    for it; else empty."""
     ready = reserve(office)
+    if ready is not None and ready["operator_id"] not in (None, operator.id):
+        return ""
     left = [ids for one, ids in fallen(office) if ready is not None and one["id"] != ready["id"]]
     if ready is None or not left:
         return ""

@@ -307,7 +307,7 @@ def _alarm(office: Office, operator: Operator) -> str:
     )
     if operator.client_id is not None:
         return said
-    said = " · ".join(part for part in (said, alarms.takeover(office)) if part)
+    said = " · ".join(part for part in (said, alarms.takeover(office, operator)) if part)
     return said or _newest_problem(office) or alarms.reconciled(office) or alarms.tokens(office)
 
 
@@ -324,7 +324,7 @@ def _stopped_profiles(office: Office, operator: Operator) -> str:
     if not labels:
         return ""
     what = f"profil {labels[0]}" if len(labels) == 1 else f"profile {', '.join(labels)}"
-    next_step = alarms.takeover(office)
+    next_step = alarms.takeover(office, operator)
     if next_step:  # first the key: the end of the line may be cut off
         return f"MF zablokowało {what} · {next_step} · zadzwoń do MF"
     return f"MF zablokowało {what}: zadzwoń do MF, klientów łącz zapasowym"

@@ -52,6 +52,20 @@ async def test_one_key_moves_every_client_of_a_stopped_identity_to_the_reserve(h
     assert caught.value.code == "nothing_fell"
 
 
+async def test_a_personal_reserve_is_offered_to_its_owner_alone(house: House):
+    await house.ready_client()
+    house.identity("własny", person(new_pesel()), house.admin)
+    reserve.mark(house.office, house.admin, "własny")
+    zofia = house.operator("zofia", Role.ACCOUNTANT)
+    fall(house)
+    assert "j: własny przejmuje 1 klienta" in header(house.office, house.admin).alarm
+    told = header(house.office, zofia).alarm
+    assert ("pieczęć" in told, "j:" in told) == (True, False)
+    with pytest.raises(Problem) as caught:
+        reserve.take_over(house.office, zofia)
+    assert caught.value.code == "someone_elses"
+
+
 async def test_a_reserve_of_another_subject_says_what_it_cannot_read_and_settles_it_by_its_hash(house: House):
     client = await house.ready_client()
     pesel = new_pesel()
