@@ -159,7 +159,12 @@ def invoices(at: Installation, office: Office) -> Iterator[Finding]:
     assert at.operator is not None
     for nip, name, count, why in standing(office, at.operator):
         said = count_of(count, "faktura stoi", "faktury stoją", "faktur stoi")
-        yield Finding("invoices_stand", Severity.WARNING, f"{name} (NIP {nip}): {said} – {why}.", "Usuń przyczynę.")
+        yield Finding(
+            "invoices_stand",
+            Severity.WARNING,
+            f"{name} (NIP {nip}): {said} – {why.removesuffix('.')}.",
+            "Usuń przyczynę.",
+        )
     since = to_text(at.now - LONG_UNKNOWN)
     unknown = office.db.value("SELECT count(*) FROM invoice WHERE state = 'unknown' AND changed_at < ?", (since,))
     if unknown:

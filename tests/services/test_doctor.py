@@ -227,6 +227,13 @@ async def test_what_is_broken_is_found_and_says_what_to_do(house: House, code: s
     del lease
 
 
+async def test_a_reason_that_is_a_sentence_ends_once(house: House):
+    client = await house.ready_client()
+    house.approved(client)
+    house.edit("UPDATE authorization SET state = 'blocked', reason_code = '480', reason = 'MF zablokowało dostęp.'")
+    assert seen(examined(house), "invoices_stand").text.endswith("MF zablokowało dostęp.")
+
+
 async def test_invoices_that_wait_make_a_missing_worker_an_error(house: House):
     client = await house.ready_client()
     house.approved(client)
