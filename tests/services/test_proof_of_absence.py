@@ -145,10 +145,10 @@ async def test_rule_06_500_the_hour_begins_when_ksef_said_so(house: House):
     """A package may have waited for hours before KSeF judged it."""
     configuring.change(house.office, house.admin, "batch_from", "3")
     client = await house.ready_client()
-    house.ministry.fault("session_fails", times=1, params={"code": 500})
+    house.ministry.fault("session_fails", params={"code": 500})
     house.ministry.fault("html_5xx", match=ASKING)
     ids = house.approved(client, *written(client, 0, 0, 0, 0))
-    await house.work_until(lambda: house.calls("batch.close", "ended"))
+    await house.work_until(lambda: house.ministry.struck("session_fails"))
     house.later(hours=3)
     house.ministry.calm()
     await house.work_until(lambda: all("(500)" in house.invoice(one)["reason"] for one in ids))
