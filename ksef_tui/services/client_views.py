@@ -107,7 +107,8 @@ LEFT JOIN (
     FROM invoice_count WHERE state IN ('waiting', 'invalid', 'blocked', 'rejected', 'approved') GROUP BY client_id
 ) n ON n.client_id = c.id
 LEFT JOIN (
-    SELECT client_id, count(*) AS settled FROM invoice WHERE state = 'rejected' AND settled_at IS NOT NULL GROUP BY client_id
+    SELECT client_id, count(*) AS settled FROM invoice INDEXED BY invoice_settled
+    WHERE state = 'rejected' AND settled_at IS NOT NULL GROUP BY client_id
 ) d ON d.client_id = c.id
 WHERE c.archived_at IS NULL AND (:only IS NULL OR c.id = :only) AND (:keeper IS NULL OR c.keeper_id = :keeper)
 """
