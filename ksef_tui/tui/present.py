@@ -184,7 +184,7 @@ def client_lit(width: int) -> int:
 
 def _client_widths(width: int) -> tuple[int, int]:
     count = 13 if width >= 50 else 3  # "1000 do zatw."
-    word = 20 if width >= 40 else 13
+    word = 22 if width >= 70 else 20 if width >= 40 else 13
     return min(40, width - word - count - 5), count
 
 
