@@ -20,7 +20,7 @@ from ksef_tui.domain.roles import Role
 from ksef_tui.services import clients
 from ksef_tui.services import office as offices_service
 from ksef_tui.services.office import Office, utc_now
-from ksef_tui.store import offices, settings
+from ksef_tui.store import limits, offices, settings
 
 SEED = 20261124
 AUTOMAT, AUTOMAT_NAME = "demo", "Automat ćwiczenia"
@@ -142,3 +142,6 @@ def _with_limits(folder: Folder, stage: Stage) -> None:
     ministry.set_address(stage.office, url)
     stage.switches.close()
     stage.switches = ministry.Switches(url)
+    with stage.office.db.write() as connection:
+        for member in stage.members:
+            limits.doubt(connection, member.nip)

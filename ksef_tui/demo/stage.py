@@ -26,7 +26,7 @@ from ksef_tui.store.leases import boot_seconds
 
 PATIENCE = 60.0  # seconds in which nothing changes; a step changes something every moment
 LOOK_EVERY = 0.02  # seconds
-A_DAY_AGO = timedelta(hours=25)  # more than a day, so that limits read then count as old
+A_DAY_AGO = timedelta(hours=25)
 
 
 class Stage:

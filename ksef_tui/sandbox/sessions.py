@@ -26,7 +26,7 @@ _PROCESSED = {ONLINE: 170, BATCH: 150}
 def begin(call: Call, kind: str, fields: Fields) -> tuple[str, int]:
     """A new session of the kind: its number and the moment of opening.
 
-    A key that cannot be decrypted shows only later, as status 415. Raises BadRequest(21405, 21470).
+    A key that cannot be decrypted shows only after the opening, as status 415. Raises BadRequest(21405, 21470).
     """
     who, now = call.who, now_ms()
     form = fields.inner("formCode")
@@ -57,7 +57,7 @@ def begin(call: Call, kind: str, fields: Fields) -> tuple[str, int]:
         checks_nip=int("subject-identifier-validation" in call.headers.get("X-KSeF-Feature", "")),
         created=now,
         updated=now,
-        due=call.due(),
+        due=call.due() if key is not None else now,
         valid_until=now + _LIFE,
     )
     return number, now

@@ -90,7 +90,7 @@ async def test_from_the_menu_to_a_login_that_works(
         request = home / f"ksef-{client.nip}-do-podpisu.xml"
         await expect(pilot, lambda: "potem f wczytuje podpisany plik" in notices(app))
         assert request.read_bytes() == external.request(house.office, house.admin, client.id).document
-        assert "✎ podpis 9:" in text_of(app)
+        await expect(pilot, lambda: "✎ podpis 9:" in text_of(app))
         (home / "gotowe.xml").write_bytes(signed(request.read_bytes(), seal(client.nip)))
         await pilot.press("f")
         await type_path(app, pilot, "~/gotowe.xml")
