@@ -44,6 +44,7 @@ PICTURES = (
     Picture("main-150x38", (150, 38), (), "FV/11/2026/031"),
     Picture("production-120x40", (120, 40), (), "PRODUKCJA", "production"),
     Picture("details-120x40", (120, 40), ("2", "enter"), "Sprzedawca"),
+    Picture("today-120x40", (120, 40), ("0",), "do zatwierdzenia"),
     Picture("help-120x40", (120, 40), ("f1",), "Zatwierdź"),
 )
 
