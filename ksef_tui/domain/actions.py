@@ -252,7 +252,7 @@ ACTIONS: tuple[Action, ...] = (
         I,
         act=Act.INVOICE_URGE,
         applies=why.on_invoices(
-            "urge", "Pilna może być tylko faktura zatwierdzona, która czeka na wysłanie: najpierw z."
+            "urge", "Pilna może być tylko faktura zatwierdzona, która czeka na wysłanie: najpierw z, wstrzymaną p."
         ),
     ),
     Action(

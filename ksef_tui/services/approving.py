@@ -16,6 +16,7 @@ from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Act, Operator, may, require
 from ksef_tui.domain.text import count_of
 from ksef_tui.domain.times import polish_day, to_text
+from ksef_tui.services import pausing
 from ksef_tui.services.client_views import state_of
 from ksef_tui.services.clock_jumps import settle as settle_clock
 from ksef_tui.services.guards import guard
@@ -235,9 +236,13 @@ def _waiting(office: Office, ids: Sequence[int]) -> Iterator[sqlite3.Row]:
 
 
 def _cannot_go(office: Office, client_ids: Iterable[int]) -> Iterator[tuple[str, str]]:
-    """Clients whose invoices would not leave yet, with the reason."""
+    """Clients whose invoices would not leave yet, with the reason; everybody's is said once."""
     now = office.clock()
+    everything = pausing.of_everything(office)
+    if everything is not None:
+        yield "Wszystko", everything.said(now)
     for client_id in client_ids:
+        own = pausing.of_client(office, client_id) if everything is None else None
         row = office.db.row(
             "SELECT c.name, a.state, a.valid_until, a.method, w.label AS switch_to FROM client c "
             "JOIN authorization a ON a.client_id = c.id LEFT JOIN (SELECT s.client_id, i.label FROM identity_switch s "
@@ -250,6 +255,8 @@ def _cannot_go(office: Office, client_ids: Iterable[int]) -> Iterator[tuple[str,
             yield row["name"], AUTH_BADGES[state].label
         elif row["switch_to"] is not None:
             yield row["name"], f"klient zmienia się na profil {row['switch_to']}"
+        elif own is not None:
+            yield row["name"], own.said(now)
 
 
 def _total(office: Office, client_id: int, rows: list[sqlite3.Row]) -> ClientTotal:

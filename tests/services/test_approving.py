@@ -10,7 +10,7 @@ from support import papers
 from support.houses import Client, House
 
 from ksef_tui.domain.invoices import InvoiceState
-from ksef_tui.services import approving
+from ksef_tui.services import approving, pausing
 
 S = InvoiceState
 ACTS = {
@@ -148,6 +148,17 @@ def test_the_summary_says_whose_invoices_will_wait(house: House):
     [invoice_id] = house.bring(client, papers.invoice(client.nip))
     warnings = approving.summary(house.office, house.admin, [invoice_id]).warnings
     assert any("niepodłączony – faktury poczekają" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize("all_of_them", [False, True])
+async def test_the_summary_says_that_sending_is_paused(house: House, all_of_them: bool):
+    client = await house.ready_client()
+    [invoice_id] = house.bring(client, papers.invoice(client.nip))
+    pausing.pause(house.office, house.admin, pausing.EVERYTHING if all_of_them else [client.id], "remont")
+    [warning] = approving.summary(house.office, house.admin, [invoice_id]).warnings
+    assert warning.startswith("Wszystko: wstrzymane") is all_of_them
+    assert "wstrzymane przez KIEROWNIK" in warning
+    assert "remont – faktury poczekają" in warning
 
 
 async def test_the_summary_of_a_ready_client_has_nothing_to_warn_of(house: House):
