@@ -233,37 +233,39 @@ def may_come_free(db: Database, client_id: int) -> bool:
     )
 
 
+def _due(client_id: int, now: datetime, approved_by: int | None) -> tuple[str, tuple[int | str, ...]]:
+    """Approved invoices of a client whose recall window has passed; of one operator's approval, which the record of what
+    happened confirms, or of anybody's. A condition on `invoice v`, and its values."""
+    whose = "v.approved_by IS NOT NULL" if approved_by is None else f"v.approved_by = ? AND {RECORDED} = ?"
+    return (
+        f"v.client_id = ? AND v.state = 'approved' AND (v.send_after IS NULL OR v.send_after <= ?) AND {whose}",
+        (client_id, to_text(now), *(() if approved_by is None else (approved_by, approved_by))),
+    )
+
+
 def due_to_send(
     db: Database, client_id: int, now: datetime, limit: int, approved_by: int | None = None
 ) -> list[sqlite3.Row]:
-    """Approved invoices of a client whose recall window has passed, the urgent ones first, then the oldest; of one
-    operator's approval, which the record of what happened confirms, or of anybody's."""
-    whose = "v.approved_by IS NOT NULL" if approved_by is None else f"v.approved_by = ? AND {RECORDED} = ?"
+    """What is due of a client, the urgent ones first, then the oldest."""
+    due, values = _due(client_id, now, approved_by)
     return db.rows(
-        "SELECT v.* FROM invoice v WHERE v.client_id = ? AND v.state = 'approved' "
-        f"AND (v.send_after IS NULL OR v.send_after <= ?) AND {whose} ORDER BY v.urgent_at IS NULL, v.id LIMIT ?",
-        (client_id, to_text(now), *(() if approved_by is None else (approved_by, approved_by)), limit),
+        f"SELECT v.* FROM invoice v WHERE {due} ORDER BY v.urgent_at IS NULL, v.id LIMIT ?",
+        (*values, limit),
     )
 
 
 def due_one_by_one(db: Database, client_id: int, now: datetime, approved_by: int | None = None) -> bool:
-    """Whether any invoice of a client that is due may go without a package; of one operator's approval, or of anybody's."""
-    found = db.row(
-        "SELECT 1 FROM invoice WHERE client_id = ? AND state = 'approved' AND attachment = 0 "
-        "AND (send_after IS NULL OR send_after <= ?) AND approved_by = ifnull(?, approved_by) LIMIT 1",
-        (client_id, to_text(now), approved_by),
-    )
-    return found is not None
+    """Whether any invoice of a client that is due may go without a package."""
+    due, values = _due(client_id, now, approved_by)
+    sql = f"SELECT 1 FROM invoice v WHERE {due} AND v.attachment = 0 LIMIT 1"
+    return bool(db.value(sql, values))
 
 
 def urgent_due(db: Database, client_id: int, now: datetime, approved_by: int | None = None) -> int:
-    """How many invoices of a client were marked as urgent and may go one by one now; of one operator's approval, or of
-    anybody's."""
-    found: int = db.value(
-        "SELECT count(*) FROM invoice WHERE client_id = ? AND state = 'approved' AND urgent_at IS NOT NULL "
-        "AND attachment = 0 AND (send_after IS NULL OR send_after <= ?) AND approved_by = ifnull(?, approved_by)",
-        (client_id, to_text(now), approved_by),
-    )
+    """How many invoices of a client were marked as urgent and may go one by one now."""
+    due, values = _due(client_id, now, approved_by)
+    sql = f"SELECT count(*) FROM invoice v WHERE {due} AND v.attachment = 0 AND v.urgent_at IS NOT NULL"
+    found: int = db.value(sql, values)
     return found
 
 
