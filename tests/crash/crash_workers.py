@@ -33,6 +33,7 @@ class WorkerProcess:
 
     def pause(self) -> None:
         os.kill(self.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOWAIT)  # a thread may still be inside a call: until it stands
 
     def go_on(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
