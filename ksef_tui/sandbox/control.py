@@ -46,6 +46,13 @@ def _logins(sandbox: Sandbox) -> list[dict[str, object]]:
 
 def faces(sandbox: Sandbox) -> list[tuple[str, str, _Face]]:
     """Method, path and handler of each switch."""
+    return [
+        (method, f"/_sandbox/{path}", _local(face)) for method, path, face in [*_troubles(sandbox), *_facts(sandbox)]
+    ]
+
+
+def _troubles(sandbox: Sandbox) -> list[tuple[str, str, _Face]]:
+    """What goes wrong: put on, listed, taken off."""
 
     async def set_fault(request: Request) -> Response:
         try:
@@ -71,6 +78,17 @@ def faces(sandbox: Sandbox) -> list[tuple[str, str, _Face]]:
         sandbox.faults.active.clear()
         sandbox.stir()
         return Response(status_code=204)
+
+    return [
+        ("POST", "faults", set_fault),
+        ("GET", "faults", list_faults),
+        ("GET", "faults/known", known_faults),
+        ("DELETE", "faults", clear_faults),
+    ]
+
+
+def _facts(sandbox: Sandbox) -> list[tuple[str, str, _Face]]:
+    """What is so in KSeF, and what changes it from outside."""
 
     async def store_all(request: Request) -> Response:
         """What waited to be stored for good (`storage_late`) is stored now."""
@@ -109,11 +127,7 @@ def faces(sandbox: Sandbox) -> list[tuple[str, str, _Face]]:
         return JSONResponse(body)
 
     return [
-        ("POST", "/_sandbox/faults", _local(set_fault)),
-        ("GET", "/_sandbox/faults", _local(list_faults)),
-        ("GET", "/_sandbox/faults/known", _local(known_faults)),
-        ("DELETE", "/_sandbox/faults", _local(clear_faults)),
-        ("POST", "/_sandbox/storage", _local(store_all)),
-        ("POST", "/_sandbox/subjects", _local(block_subject)),
-        ("GET", "/_sandbox/state", _local(show_state)),
+        ("POST", "storage", store_all),
+        ("POST", "subjects", block_subject),
+        ("GET", "state", show_state),
     ]

@@ -66,22 +66,10 @@ def approve(office: Office, operator: Operator, ids: Sequence[int]) -> ActResult
     settle_clock(office)
     send_after = to_text(office.clock() + timedelta(seconds=office.recall_seconds))
 
-    def decide(row: sqlite3.Row, now: datetime) -> tuple[InvoiceState, str, str, dict[str, Any]]:
-        stopped = guard(office, row, now)
-        if stopped is not None:
-            return InvoiceState.BLOCKED, stopped.code, stopped.message, {}
-        return (
-            InvoiceState.APPROVED,
-            "",
-            "",
-            {
-                "send_after": send_after,
-                "approved_by": operator.id,
-                "urgent_at": None,
-            },
-        )
-
-    return _act(office, operator, Act.INVOICE_APPROVE, "approve", ids, decide)
+    approved = {"send_after": send_after, "approved_by": operator.id, "urgent_at": None}
+    return _act(
+        office, operator, Act.INVOICE_APPROVE, "approve", ids, _checked_anew(office, InvoiceState.APPROVED, approved)
+    )
 
 
 def recall(office: Office, operator: Operator, ids: Sequence[int]) -> ActResult:
@@ -125,7 +113,14 @@ def hold(office: Office, operator: Operator, ids: Sequence[int]) -> ActResult:
 
 def release(office: Office, operator: Operator, ids: Sequence[int]) -> ActResult:
     """Held or blocked invoices → waiting, with all checks anew: what still stands in the way blocks them again."""
-    return _act(office, operator, Act.INVOICE_RELEASE, "release", ids, _checked_anew(office))
+    return _act(
+        office,
+        operator,
+        Act.INVOICE_RELEASE,
+        "release",
+        ids,
+        _checked_anew(office, InvoiceState.WAITING, {"send_after": None}),
+    )
 
 
 def withdraw(office: Office, operator: Operator, ids: Sequence[int]) -> ActResult:
@@ -268,12 +263,14 @@ def _total(office: Office, client_id: int, rows: list[sqlite3.Row]) -> ClientTot
     return ClientTotal(client["name"], client["nip"], len(rows), tuple(sorted(gross.items())))
 
 
-def _checked_anew(office: Office) -> Decide:
+def _checked_anew(office: Office, new: InvoiceState, values: dict[str, Any]) -> Decide:
+    """To `new`, unless a guard stops it now."""
+
     def decide(row: sqlite3.Row, now: datetime) -> tuple[InvoiceState, str, str, dict[str, Any]]:
         stopped = guard(office, row, now)
         if stopped is not None:
             return InvoiceState.BLOCKED, stopped.code, stopped.message, {}
-        return InvoiceState.WAITING, "", "", {"send_after": None}
+        return new, "", "", values
 
     return decide
 
