@@ -11,7 +11,16 @@ from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Act, Operator, require
 from ksef_tui.domain.standing import Pause
 from ksef_tui.domain.times import to_text
-from ksef_tui.services import client_views, clients, invoice_views, onboarding_views, pausing, repair_views, switching
+from ksef_tui.services import (
+    client_views,
+    clients,
+    identity_views,
+    invoice_views,
+    onboarding_views,
+    pausing,
+    repair_views,
+    switching,
+)
 from ksef_tui.services import today as todays
 from ksef_tui.services.importing import ImportRow
 from ksef_tui.services.office import Office
@@ -290,7 +299,7 @@ def passed_over(office: Office, operator: Operator, *, mine: bool = False) -> li
 
 def identities(office: Office, operator: Operator, limit: int) -> list[dict[str, Any]]:
     """The rows of `identity list`, newest first."""
-    rows = sorted(client_views.identities(office, operator, everybodys=True), key=lambda row: row.id, reverse=True)
+    rows = sorted(identity_views.identities(office, operator, everybodys=True), key=lambda row: row.id, reverse=True)
     return [
         {
             "label": row.label,

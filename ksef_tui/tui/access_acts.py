@@ -13,7 +13,7 @@ from ksef_tui.domain.actions import Action
 from ksef_tui.domain.secret import Secret
 from ksef_tui.domain.situations import Pane, Situation
 from ksef_tui.domain.times import warsaw
-from ksef_tui.services import authorising, client_views, clients
+from ksef_tui.services import authorising, client_views, clients, identity_views
 from ksef_tui.services.views import IdentityRow
 from ksef_tui.tui import describe
 from ksef_tui.tui.desk import Desk
@@ -62,7 +62,7 @@ class AccessActs:
     async def _authorise(self, action: Action, situation: Situation) -> None:
         client, desk = situation.client, self.desk
         assert client is not None
-        found = await desk.read(lambda: client_views.identities(desk.office, desk.operator, client.id))
+        found = await desk.read(lambda: identity_views.identities(desk.office, desk.operator, client.id))
         found.sort(key=lambda one: one.valid_to <= desk.now())  # what still works first: the cursor stands there
         view = await desk.read(lambda: client_views.authorization(desk.office, desk.operator, client.id))
         choices = self._onboarding.resumed(view.visit)

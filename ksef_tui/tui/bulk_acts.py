@@ -11,7 +11,7 @@ from ksef_tui.domain import situations as why
 from ksef_tui.domain.actions import Action
 from ksef_tui.domain.situations import Pane, Situation, many
 from ksef_tui.domain.times import warsaw
-from ksef_tui.services import bulk, client_views
+from ksef_tui.services import bulk, identity_views
 from ksef_tui.services.bulk import Begun
 from ksef_tui.services.views import IdentityRow
 from ksef_tui.tui import describe_runs
@@ -58,7 +58,7 @@ class BulkActs:
             await self._on_one["auth.start"](action, situation)
             return
         desk, ids = self.desk, self._screen.clients.targets()
-        found = await desk.read(lambda: client_views.identities(desk.office, desk.operator))
+        found = await desk.read(lambda: identity_views.identities(desk.office, desk.operator))
         choices = [self._profile(one) for one in found if one.stopped_at is None and one.revoked_at is None]
         choices.sort(key=lambda one: one.why_not is not None)  # the cursor stands on one that works
         if not choices:
@@ -135,7 +135,7 @@ class BulkActs:
         from ksef_tui.tui.dialogs.sync import SyncDialog
 
         desk = self.desk
-        profiles = await desk.read(lambda: client_views.identities(desk.office, desk.operator))
+        profiles = await desk.read(lambda: identity_views.identities(desk.office, desk.operator))
         usable = [
             one for one in profiles if one.stopped_at is None and one.revoked_at is None and one.valid_to > desk.now()
         ]

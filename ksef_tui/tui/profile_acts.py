@@ -14,7 +14,7 @@ from ksef_tui.domain.secret import Secret
 from ksef_tui.domain.situations import Pane, Situation
 from ksef_tui.domain.text import count_of
 from ksef_tui.domain.times import warsaw
-from ksef_tui.services import client_views, clients, identities
+from ksef_tui.services import client_views, clients, identities, identity_views
 from ksef_tui.services.views import AuthorizationView, IdentityRow
 from ksef_tui.tui import describe
 from ksef_tui.tui.desk import Desk
@@ -58,7 +58,7 @@ class ProfileActs:
         await desk.read(_warm)
         from ksef_tui.services import certifying  # late: it calls KSeF, the screen does not
 
-        found = await desk.read(lambda: client_views.identities(desk.office, desk.operator, everybodys=True))
+        found = await desk.read(lambda: identity_views.identities(desk.office, desk.operator, everybodys=True))
         orders = await desk.read(lambda: certifying.orders(desk.office, desk.operator))
         home = await desk.read(lambda: self._home())
         choices = [Choice(f"profile:{one.id}", self._line(one), about=_about(one)) for one in found]

@@ -9,7 +9,7 @@ from ksef_tui.domain.actions import Action
 from ksef_tui.domain.situations import Pane, Situation
 from ksef_tui.domain.text import count_of
 from ksef_tui.domain.times import warsaw
-from ksef_tui.services import alarms, client_views, reserve, switching
+from ksef_tui.services import alarms, identity_views, reserve, switching
 from ksef_tui.services.reserve import TakeoverPreview
 from ksef_tui.services.switching import SwitchPreview, TokenHolder, Wait
 from ksef_tui.services.views import IdentityRow
@@ -106,7 +106,7 @@ class SwitchActs:
 
     async def _to_which(self, scope: str) -> int | None:
         desk = self.desk
-        found = await desk.read(lambda: client_views.identities(desk.office, desk.operator))
+        found = await desk.read(lambda: identity_views.identities(desk.office, desk.operator))
         found = [one for one in found if one.valid_to > desk.now()]
         if not found:
             self._app.say("Nie ma jeszcze profilu biura z ważnym certyfikatem: dodaj go klawiszem d.", "warning")
@@ -156,7 +156,7 @@ class SwitchActs:
     async def _choose_reserve(self, down: bool) -> None:
         """Which identity is kept ready, when there is nothing to take over or nobody to do it."""
         desk = self.desk
-        found = await desk.read(lambda: client_views.identities(desk.office, desk.operator))
+        found = await desk.read(lambda: identity_views.identities(desk.office, desk.operator))
         now = await desk.read(lambda: alarms.reserve(desk.office))
         kept = None if now is None else now["label"]
         choices = [

@@ -14,7 +14,7 @@ from support.strangers import Stranger
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Role
 from ksef_tui.domain.secret import Secret
-from ksef_tui.services import authorising, client_views, contract, identities
+from ksef_tui.services import authorising, contract, identities, identity_views
 from ksef_tui.services.own_work import carry_out
 from ksef_tui.store import limits
 
@@ -44,7 +44,7 @@ async def test_a_persons_certificate_works_for_what_that_person_approved_only(ho
         with pytest.raises(Problem) as caught:
             authorising.start_with_identity(house.office, other, client.id, own)
         assert caught.value.code == "someone_elses"
-        assert [i.label for i in client_views.identities(house.office, other)] == []
+        assert [i.label for i in identity_views.identities(house.office, other)] == []
     assert house.ministry.posts(SIGNED_LOGIN) == 0
     row = await house.authorise(client, own, zofia)
     assert (row["state"], row["subject"]) == ("active", f"Pesel:{pesel}")

@@ -15,7 +15,7 @@ from support.strangers import Stranger
 from ksef_tui.compose import open_office
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Operator, Role
-from ksef_tui.services import authorising, certifying, client_views, enrolment, external, identities, lineage
+from ksef_tui.services import authorising, certifying, enrolment, external, identities, identity_views, lineage
 from ksef_tui.services.own_work import serve_until
 from ksef_tui.store import certificates, offices
 
@@ -183,8 +183,8 @@ async def test_a_personal_certificate_is_ordered_by_that_person_only(house: Hous
     await finish(house, made)
     found = identity(house, "Zofia")
     assert (found["subject_type"], found["subject_value"], found["operator_id"]) == ("Pesel", pesel, zofia.id)
-    assert [one.label for one in client_views.identities(house.office, house.admin)] == []
-    assert [one.personal_to for one in client_views.identities(house.office, zofia)] == ["zofia"]
+    assert [one.label for one in identity_views.identities(house.office, house.admin)] == []
+    assert [one.personal_to for one in identity_views.identities(house.office, zofia)] == ["zofia"]
 
 
 @pytest.mark.parametrize("name", ["", "abcd", "a" * 101, "Biuro/KSeF", "Büro KSeF"])

@@ -15,7 +15,7 @@ from support.ministry import SEND, SIGNED_LOGIN
 
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Role
-from ksef_tui.services import authorising, client_views, clients, contract, external, identities
+from ksef_tui.services import authorising, clients, contract, external, identities, identity_views
 from ksef_tui.services.worker import Worker
 
 PAST = "2026-01-01T00:00:00.000Z"
@@ -183,7 +183,7 @@ async def test_a_clients_own_certificate_is_offered_and_works_at_that_client_alo
     clients.set_self_service(house.office, house.admin, other.id, on=True)
 
     def offered(client_id: int | None) -> list[str]:
-        return [row.label for row in client_views.identities(house.office, house.admin, client_id)]
+        return [row.label for row in identity_views.identities(house.office, house.admin, client_id)]
 
     assert (offered(own_boss.id), offered(other.id), offered(None)) == (["klienta"], [], [])
     assert [row["client"] for row in contract.identities(house.office, house.admin, 0)] == [own_boss.nip]

@@ -529,7 +529,7 @@ async def test_a_clients_own_check_of_rights_is_not_hers(scene: Scene):
 # Reading, deciding or writing rows from which no login and no sending follows; or secrets that leave no machine.
 HARMLESS_MODULES = {
     "alarms", "backups", "client_views", "client_words", "configuring", "first_steps",
-    "contract", "exporting", "guards", "identity_rules", "importing",
+    "contract", "exporting", "guards", "identity_rules", "identity_views", "importing",
     "incoming_files", "invoice_views", "letters", "office", "onboarding_views", "outcomes", "sealing", "staff_views",
     "vaulting", "views", "wire", "worker_process", "calls", "turn", "clients",
     "doctor", "doctor_disk", "doctor_machine", "doctor_ksef", "doctor_work", "clock_jumps", "supervised",

@@ -14,7 +14,7 @@ from support.strangers import Stranger
 
 from ksef_tui.cli.shared import client_line
 from ksef_tui.domain.times import warsaw
-from ksef_tui.services import authorising, client_views, contract, external
+from ksef_tui.services import authorising, client_views, contract, external, identity_views
 
 PAST = "2026-01-01T00:00:00.000Z"
 
@@ -115,7 +115,7 @@ async def test_a_persons_number_is_masked_where_nobody_granted_anything(house: H
     row = await house.authorise(client, identity)
     assert f"brak uprawnień w KSeF dla PESEL {pesel[:6]}*****" in row["reason"]
     assert pesel not in row["reason"] + str(client_views.authorization(house.office, house.admin, client.id))
-    [one] = [i for i in client_views.identities(house.office, house.admin) if i.id == identity]
+    [one] = [i for i in identity_views.identities(house.office, house.admin) if i.id == identity]
     assert (one.subject, one.whose) == (f"PESEL {pesel}", f"PESEL {pesel[:6]}*****")
 
 

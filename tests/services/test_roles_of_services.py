@@ -31,6 +31,7 @@ from ksef_tui.services import (
     exporting,
     external,
     identities,
+    identity_views,
     importing,
     invoice_views,
     letters,
@@ -215,7 +216,7 @@ SEES_ONLY_OWN: dict[str, Callable[[Scene, Operator], object]] = {
     "client_views.client_ids": lambda s, o: list(client_views.client_ids(s.office, o)) == [s.other.id],
     "client_views.client_rows": lambda s, o: list(client_views.client_rows(s.office, o, [s.mine.id, s.other.id])) == [s.other.id],
     "client_views.client_counts": lambda s, o: client_views.client_counts(s.office, o).total == 1,
-    "client_views.identities": lambda s, o: client_views.identities(s.office, o) == [],
+    "identity_views.identities": lambda s, o: identity_views.identities(s.office, o) == [],
     "invoice_views.queue_ids": lambda s, o: list(invoice_views.queue_ids(s.office, o, QueueFilter())) == [s.own_invoice],
     "invoice_views.queue_ids of the other": lambda s, o: (
         s.invoice not in invoice_views.queue_ids(s.office, o, QueueFilter(client_id=s.mine.id))
@@ -278,7 +279,7 @@ def test_every_service_function_that_is_told_who_acts_is_in_these_tables():
     modules = (
         approving, authorising, certifying, client_views, clients, configuring, contract, ending, exporting, external, identities,
         importing, invoice_views, letters, onboarding, operators, reserve, switching, syncing, vaulting, views, standing_identities,
-        staff, staff_orders, staff_views, standing, pausing, today, collisions, repair_views, replacing,
+        staff, staff_orders, staff_views, standing, pausing, today, collisions, repair_views, replacing, identity_views,
     )  # fmt: skip
     taking = {
         f"{module.__name__.rpartition('.')[2]}.{name}"
