@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from support.houses import LOGIN, House
@@ -49,6 +51,18 @@ class WorkerProcess:
         if self._process.poll() is None:
             os.kill(self.pid, signal.SIGKILL)
         self._process.communicate(timeout=PATIENCE)
+
+
+def falls_asleep(house: House, sleeper: WorkerProcess) -> None:
+    """It stops between two transactions; in one of them it would hold up everybody (`doctor` names it then)."""
+    while True:
+        sleeper.pause()
+        with closing(sqlite3.connect(house.folder / "office.db", timeout=0.1, isolation_level=None)) as other:
+            try:
+                other.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError:
+                sleeper.go_on()
 
 
 def finish(house: House) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from crash_workers import WorkerProcess, finish
+from crash_workers import WorkerProcess, falls_asleep, finish
 from support import papers
 from support.houses import Client, House, wait_for
 from support.ministry import ASKING, CLOSING, OPENING, SEND, SENDING
@@ -178,7 +178,7 @@ async def test_a_worker_that_slept_past_its_lease_does_no_harm_when_it_wakes(hou
         wait_for(lambda: house.ministry.struck("hang"))
     else:
         wait_for(lambda: house.states(ids) == ["processing"])
-    sleeper.pause()
+    falls_asleep(house, sleeper)
     house.edit("UPDATE lease SET expires = 0")
     house.ministry.calm()
     finish(house)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import random
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 
 import pytest
-from crash_workers import WorkerProcess, finish
+from crash_workers import WorkerProcess, falls_asleep, finish
 from support import papers
 from support.houses import Client, House, wait_for
 
@@ -27,18 +25,6 @@ async def prepared(house: House, way: str) -> tuple[list[int], list[bytes]]:
     client = await house.ready_client()
     documents = [papers.invoice(client.nip) for _ in range(COUNT)]
     return house.approved(client, *documents), documents
-
-
-def falls_asleep(house: House, sleeper: WorkerProcess) -> None:
-    """It stops between two transactions; in one of them it would hold up everybody (`doctor` names it then)."""
-    while True:
-        sleeper.pause()
-        with closing(sqlite3.connect(house.folder / "office.db", timeout=0.1, isolation_level=None)) as other:
-            try:
-                other.execute("BEGIN IMMEDIATE")
-                return
-            except sqlite3.OperationalError:
-                sleeper.go_on()
 
 
 def an_hour_passes(house: House) -> None:
