@@ -13,4 +13,6 @@ SEED = 20261124
 
 
 async def test_every_invoice_comes_to_its_one_right_state_whatever_is_killed(tmp_path: Path):
-    assert await torture(tmp_path, clients=4, invoices=15, seed=SEED, minutes=5) == [], f"seed {SEED}"
+    ran = await torture(tmp_path, clients=4, invoices=15, seed=SEED, minutes=5)
+    assert ran.found == [], f"seed {SEED}"
+    assert ran.ways.keys() == {"interactive", "batch"}

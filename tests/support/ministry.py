@@ -108,12 +108,16 @@ class Ministry:
 
     def numbered(self, nip: str) -> list[dict[str, Any]]:
         """The invoices of a seller that have a KSeF number."""
-        return [row for row in self._state()["invoices"] if row["seller"] == nip]
+        return [row for row in self.held() if row["seller"] == nip]
+
+    def held(self) -> list[dict[str, Any]]:
+        """All invoices that have a KSeF number."""
+        return self._state()["invoices"]
 
     def holds(self, document: bytes) -> list[dict[str, Any]]:
         """What KSeF has of exactly these bytes."""
         digest = base64.b64encode(hashlib.sha256(document).digest()).decode()
-        return [row for row in self._state()["invoices"] if row["hash"] == digest]
+        return [row for row in self.held() if row["hash"] == digest]
 
     def refreshes(self, token: str) -> int:
         """The status of the answer to a refresh: 200 while that login lives."""

@@ -25,19 +25,21 @@ def main() -> None:
         seed = options.seed if options.seed is not None else random.SystemRandom().randrange(2**31)
         began = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
-            found = asyncio.run(
+            ran = asyncio.run(
                 torture(
                     Path(folder), clients=options.clients, invoices=options.invoices, seed=seed, minutes=options.minutes
                 )
             )
-        verdict = "passed" if not found else f"FAILED: {len(found)}"
+        verdict = "passed" if not ran.found else f"FAILED: {len(ran.found)}"
+        ways = ", ".join(f"{count} {way}" for way, count in sorted(ran.ways.items()))
         print(
-            f"seed {seed}: {options.clients} x {options.invoices}, {time.monotonic() - began:.0f} s, {verdict}",
+            f"seed {seed}: {options.clients} x {options.invoices}, {time.monotonic() - began:.0f} s, "
+            f"{ran.kills} kills, {ways}: {verdict}",
             flush=True,
         )
-        for line in found[:20]:
+        for line in ran.found[:20]:
             print("   ", line, flush=True)
-        failed += bool(found)
+        failed += bool(ran.found)
     raise SystemExit(1 if failed else 0)
 
 

@@ -4,38 +4,43 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass, field
+from typing import Any
 
 from support import papers
 from support.companies import new_nip
 from support.houses import Client, House
 from support.strangers import Stranger
 
+from ksef_tui.ksef.crypto import sha256_b64
 from ksef_tui.services import approving, importing
 
 EQUAL, OTHER, OWN_DUPLICATE, OTHER_SELLER = 3, 2, 1, 1  # of each client's invoices
+HANDFUL = 8  # fewer than a package is worth
 SIZES = (1, 4, 12, 40, 110, 300)  # rows of an invoice
 
 
 @dataclass
 class Field:
-    """Every invoice by id with what it must come to, and the bytes that KSeF must hold exactly once."""
+    """Every invoice by id with what it must come to, and the hash (Base64) of what KSeF must hold exactly once."""
 
     house: House
     clients: list[Client] = field(default_factory=list)
+    lots: list[list[int]] = field(default_factory=list)  # what a person approves at once, in the order of approving
     expected: dict[int, str] = field(default_factory=dict)
-    documents: dict[int, bytes] = field(default_factory=dict)
+    hashes: dict[int, str] = field(default_factory=dict)
 
 
 async def prepare(house: House, clients: int, invoices: int, seed: int) -> Field:
-    """Clients with a working login, their invoices imported and approved, and KSeF holding what others have sent."""
+    """Clients with a working login, their invoices imported, and KSeF holding what others have sent."""
     chance = random.Random(seed)
     made = Field(house)
     for _ in range(clients):
         made.clients.append(await house.ready_client())
     for client in made.clients:
         await _one_client(made, client, invoices, chance)
+    chance.shuffle(made.lots)
     return made
 
 
@@ -63,10 +68,29 @@ async def _one_client(made: Field, client: Client, invoices: int, chance: random
     ]
     for row, (document, outcome) in zip(rows, [*head, *tail], strict=True):
         assert row.id is not None, row
-        made.expected[row.id], made.documents[row.id] = outcome, document
+        made.expected[row.id], made.hashes[row.id] = outcome, sha256_b64(document)
     waiting = approving.waiting_ids(house.office, house.admin, client.id)
     assert len(waiting) == invoices - 2
-    assert approving.approve(house.office, house.admin, waiting).done == len(waiting)
+    made.lots += _lots(waiting, chance)
+
+
+def _lots(ids: list[int], chance: random.Random) -> list[list[int]]:
+    """All at once, which goes in a package, or by handfuls, which go one by one."""
+    if chance.random() < 0.4:
+        return [ids]
+    lots = []
+    while ids:
+        size = chance.randint(1, HANDFUL)
+        lots.append(ids[:size])
+        ids = ids[size:]
+    return lots
+
+
+def approve(made: Field, lots: int) -> None:
+    """The people approve as many of the lots that are left."""
+    for _ in range(min(lots, len(made.lots))):
+        ids = made.lots.pop()
+        assert approving.approve(made.house.office, made.house.admin, ids).done == len(ids)
 
 
 WANTED = {
@@ -82,21 +106,21 @@ def complaints(made: Field) -> list[str]:
     """What is not as it must be; empty when all is well."""
     found: list[str] = []
     nips = {client.id: client.nip for client in made.clients}
-    held = Counter()
-    for nip in nips.values():
-        held.update(row["hash"] for row in made.house.ministry.numbered(nip))
+    held: dict[str, list[Any]] = defaultdict(list)
+    for one in made.house.ministry.held():
+        held[one["hash"]].append(one)
     for invoice_id, outcome in made.expected.items():
         row = made.house.invoice(invoice_id)
         if (row["state"], row["upo"]) != WANTED[outcome]:
             found.append(f"invoice {invoice_id}: {row['state']}/{row['upo']} {row['reason']!r}, must be {outcome}")
             continue
-        kept = made.house.ministry.holds(made.documents[invoice_id])
+        kept = held[made.hashes[invoice_id]]
         if len(kept) != (1 if outcome in ("saved", "unavailable") else 0):
             found.append(f"invoice {invoice_id} ({outcome}): KSeF holds {len(kept)} of it")
         elif kept and (kept[0]["ksef_number"], kept[0]["seller"]) != (row["ksef_number"], nips[row["client_id"]]):
             found.append(f"invoice {invoice_id}: number or seller differ: {kept[0]}")
         found += _unexplained(made.house, invoice_id)
-    found += [f"KSeF holds {n} of one document" for digest, n in held.items() if n > 1]
+    found += [f"KSeF holds {len(kept)} of one document" for kept in held.values() if len(kept) > 1]
     return found
 
 

@@ -6,14 +6,16 @@ import random
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from support.houses import LOGIN, House
 from support.ministry import Ministry, Process
 
-from torture.field import Field, complaints, prepare
+from torture.field import Field, approve, complaints, prepare
 
-POSTS = {"method": "POST"}
+KILLS = 25  # about so many while there is still something to approve
+ROTATION_BY = 8  # KSeF changes its keys at one of the first kills
 TROUBLES = (
     ("lost_answer", 0.05, {"path": "^/v2/(sessions|auth)"}, {}),
     ("html_5xx", 0.02, {"path": "^/v2/(sessions|auth)"}, {}),
@@ -38,39 +40,52 @@ class Worker:
         self._process.wait()
 
 
-async def torture(folder: Path, *, clients: int, invoices: int, seed: int, minutes: float) -> list[str]:
-    """What is not as it must be at the end; empty when all is well."""
+@dataclass(frozen=True)
+class Ran:
+    """What is not as it must be at the end, and what it took to get there."""
+
+    found: list[str]
+    kills: int
+    ways: dict[str, int]  # how many invoices went which way
+
+
+async def torture(folder: Path, *, clients: int, invoices: int, seed: int, minutes: float) -> Ran:
+    """Everything is approved, sent and killed until nothing is left to do, or the minutes are over."""
     process = Process(folder / "ministry")
     ministry = Ministry(process.url)
     house = House(folder / "office", ministry)
     try:
         made = await prepare(house, clients, invoices, seed)
-        _work(made, seed, minutes)
-        return complaints(made)
+        kills = _work(made, seed, minutes)
+        ways = house.db.rows("SELECT channel, count(*) FROM invoice WHERE session_id IS NOT NULL GROUP BY channel")
+        return Ran(complaints(made), kills, {row[0]: row[1] for row in ways})
     finally:
         house.close()
         ministry.close()
         process.stop()
 
 
-def _work(made: Field, seed: int, minutes: float) -> None:
+def _work(made: Field, seed: int, minutes: float) -> int:
     house, chance = made.house, random.Random(seed + 1)
     for name, probability, match, params in TROUBLES:
         house.ministry.fault(name, probability=probability, match=match, params=params)
     workers = [Worker(house), Worker(house)]
     deadline = time.monotonic() + 60 * minutes
-    rotated = False
+    kills, rotation = 0, chance.randint(1, ROTATION_BY)
+    most = max(1, len(made.lots) // KILLS)  # lots between two kills
     try:
-        while not _settled(house):
+        while made.lots or not _settled(house):
             if time.monotonic() > deadline:
-                return
+                break
+            approve(made, chance.randint(1, 2 * most))
             time.sleep(chance.uniform(1, 3))
             victim = chance.randrange(len(workers))
             workers[victim].kill()
             workers[victim] = Worker(house)
-            if not rotated:
+            kills += 1
+            if kills == rotation:
                 house.ministry.fault("key_rotation", times=1)
-                rotated = True
+        return kills
     finally:
         for worker in workers:
             worker.kill()
