@@ -39,6 +39,9 @@ WORKERS = st.sampled_from(["A", "B"])
 CLIENTS = st.integers(0, 1)
 PICK = st.integers(0, 7)
 CALLS = st.integers(0, 14)
+LOT = st.sampled_from([2, 4, 0, 1, 6])
+TURN = st.sampled_from([0, 0, 0, 1, 2])  # of the calls of a kind
+SLOW = st.sampled_from([0.0, 2.0])  # seconds that each call takes
 CHANGES = st.sampled_from(
     [
         "^POST .*/sessions/(online|batch)$",
@@ -104,6 +107,7 @@ class Sending(RuleBasedStateMachine):
     def begin(self, batch_from: str, counts: tuple[int, int]) -> None:
         """The way that invoices go, and what is approved already."""
         configuring.change(self.world.people, self.world.admin, "batch_from", batch_from)
+        self.world.back_up()
         for client, count in enumerate(counts):
             self.bring_and_approve(client, count)
 
@@ -156,16 +160,13 @@ class Sending(RuleBasedStateMachine):
         self.world.answer(worker, calls)
         self._strike(worker, which, fate)
 
-    @rule(pause=MOMENTS, name=WORKERS, client=CLIENTS, call=CHANGES, which=st.integers(0, 2), fate=FATES)
-    def work_until(self, pause: float, name: str, client: int, call: str, which: int, fate: str) -> None:
-        """The same, and it happens to a call that changes something at KSeF."""
-        worker = self._begin(pause, name, client)
+    @rule(name=WORKERS, client=CLIENTS, count=LOT, call=CHANGES, which=TURN, fate=FATES)
+    def work_until(self, name: str, client: int, count: int, call: str, which: int, fate: str) -> None:
+        """Some are due, and it happens to a call that changes something at KSeF."""
+        worker = self._send(name, client, count)
         for turn in range(which + 1):
             self.world.answer(worker, min(turn, 1))
-            for _ in range(30):
-                if not worker.alive or not worker.line.waiting or re.search(call, worker.line.waiting[0].name):
-                    break
-                self.world.answer(worker, 1)
+            self._until(worker, call)
         self._strike(worker, 0, fate)
 
     @rule(pause=MOMENTS, name=WORKERS, client=CLIENTS)
@@ -180,9 +181,40 @@ class Sending(RuleBasedStateMachine):
             self.world.go_on()
         return worker
 
+    def _send(self, name: str, client: int, count: int) -> Process:
+        """So many are approved, and when they may not be recalled any more a worker begins."""
+        self.bring_and_approve(client, count)
+        return self._begin(6.0 if count else 0.0, name, client)
+
+    def _until(self, worker: Process, call: str) -> Process:
+        """Everything is answered up to a call of this name, or to the end of the pass."""
+        for _ in range(30):
+            if not worker.alive or not worker.line.waiting or re.search(call, worker.line.waiting[0].name):
+                break
+            self.world.answer(worker, 1)
+        return worker
+
     def _strike(self, worker: Process, which: int, fate: str) -> None:
         if worker.alive and worker.line.waiting and fate != "nothing":
             self.world.decide(worker, worker.line.waiting[which % len(worker.line.waiting)], fate)
+
+    @rule(
+        name=WORKERS, client=CLIENTS, count=LOT, call=CHANGES, other=WORKERS, calls=st.integers(0, 6), slow=SLOW,
+        pause=MOMENTS,
+    )  # fmt: skip
+    def race(
+        self, name: str, client: int, count: int, call: str, other: str, calls: int, slow: float, pause: float
+    ) -> None:
+        """A process dies while a change travels, another takes its work over, and in the middle of that the change arrives."""
+        worker = self._until(self._send(name, client, count), call)
+        if not worker.alive or not worker.line.waiting:
+            return
+        self.world.kill(worker)
+        heir = self._begin(pause, other, client)
+        self.world.answer(heir, calls)
+        while self.world.adrift:
+            self.world.arrive(0)
+        self.world.answer(heir, 100, slow)
 
     @rule(name=WORKERS, commits=st.integers(0, 25))
     def die(self, name: str, commits: int) -> None:
@@ -205,9 +237,13 @@ class Sending(RuleBasedStateMachine):
         self.world.machine.sleep(self.world.machine.until_midnight() if seconds == MIDNIGHT else seconds)
         self.world.go_on()
 
-    @rule(trouble=TROUBLES)
-    def trouble(self, trouble: Fault | str) -> None:
-        """Something goes wrong at KSeF, or it changes its keys."""
+    @rule(trouble=TROUBLES, name=WORKERS, client=CLIENTS, count=LOT)
+    def trouble(self, trouble: Fault | str, name: str, client: int, count: int) -> None:
+        """Something goes wrong at KSeF, or it changes its keys, and a worker meets it."""
+        self._make(trouble)
+        self.world.answer(self._send(name, client, count), 100)
+
+    def _make(self, trouble: Fault | str) -> None:
         far = self.world.far
         match trouble:
             case Fault():
@@ -224,20 +260,24 @@ class Sending(RuleBasedStateMachine):
                 with far.state.transaction():
                     far.sandbox.keys.rotate(keep_old=trouble == "new keys, old ones taken")
 
-    @rule(client=CLIENTS, number=st.integers(1, 3), net=st.integers(1, 2))
-    def send_elsewhere(self, client: int, number: int, net: int) -> None:
-        """The client's own program issues an invoice of this number."""
+    @rule(client=CLIENTS, which=PICK, net=st.integers(1, 2))
+    def send_elsewhere(self, client: int, which: int, net: int) -> None:
+        """The client's own program issues an invoice that the office has too, or another of its number."""
+        ids = self._in(client)
+        number = self.world.number(ids[-1 - which % len(ids)]) if ids else 1
         self.world.send_elsewhere(list(self.world.nips.values())[client], number, net)
 
     # disasters
 
-    @rule(back=st.booleans())
-    def back_up(self, back: bool) -> None:
-        """The office is copied, or goes back to its last copy."""
-        if back and self.world.backup is not None:
-            self.world.restore()
-        else:
-            self.world.back_up()
+    @rule()
+    def back_up(self) -> None:
+        """The office is copied."""
+        self.world.back_up()
+
+    @rule()
+    def restore(self) -> None:
+        """It goes back to its last copy."""
+        self.world.restore()
 
     @invariant()
     def nothing_is_wrong(self) -> None:

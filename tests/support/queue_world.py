@@ -194,14 +194,17 @@ class World:
 
     def decide(self, worker: Process, request: Request, fate: str) -> None:
         late = self.machine.epoch - request.left_at > 0.5
-        if late and fate in ("lost", "html", "die after"):
-            self.limits_kept = False  # KSeF counts it later than anybody can know
+        if late and (fate in ("lost", "html", "die after") or len(worker.line.waiting) > 1):
+            self.limits_kept = False  # KSeF counts it later than anybody can know, or than others have left by now
         worker.line.decide(request, fate)
         self.go_on()
 
-    def answer(self, worker: Process, calls: int) -> None:
-        """The next calls of a worker, whatever client's, are answered."""
+    def answer(self, worker: Process, calls: int, slow: float = 0.0) -> None:
+        """The next calls of a worker, whatever client's, are answered, each after `slow` seconds."""
         for _ in range(calls):
+            if slow:
+                self.machine.sleep(slow)
+                self.go_on()
             if not worker.alive or not worker.line.waiting:
                 return
             self.decide(worker, worker.line.waiting[0], "answer")
@@ -214,6 +217,10 @@ class World:
         self.go_on()
 
     # what others do
+
+    def number(self, invoice_id: int) -> int:
+        """The n of `FV/n`."""
+        return int(self.people.db.value("SELECT number FROM invoice WHERE id = ?", (invoice_id,)).removeprefix("FV/"))
 
     def send_elsewhere(self, nip: str, number: int, net: int) -> None:
         """Another program, as the company itself, sends this invoice."""
@@ -352,6 +359,7 @@ class World:
                 assert row["state"] in ("waiting", "held", "blocked", "withdrawn", "rejected", "invalid"), about
             if row["state"] == "rejected":
                 self._check_rejected(row, about)
+        self._check_closed()
         self._check_journal()
 
     def _check_rejected(self, row: Any, about: object) -> None:
@@ -362,6 +370,12 @@ class World:
             return
         codes = self.far.state.rows("SELECT code FROM invoice WHERE hash = ?", hash_b64(row["sha256"]))
         assert int(row["reason_code"]) in [code[0] for code in codes], about
+
+    def _check_closed(self) -> None:
+        """Rule 7: no session that the office calls closed is open at KSeF."""
+        done = self.people.db.rows("SELECT reference FROM session WHERE state IN ('closed', 'finished')")
+        still = self.far.state.rows("SELECT ref FROM session WHERE code IS NULL AND closed IS NULL")
+        assert not {row[0] for row in done} & {row[0] for row in still}, "a session was left open"
 
     def _check_journal(self) -> None:
         """Every call says how it ended, unless its process was killed in it."""
