@@ -192,13 +192,18 @@ async def close_now(turn: Turn, row: sqlite3.Row) -> None:
     """One attempt to close a session that is `closing`.
 
     A session that KSeF does not know (any more), or that another subject opened, or that is past its 12 hours, is not
-    ours to close: KSeF closes it by itself (facts §8.1).
+    ours to close: KSeF closes it by itself (facts §8.1). One that was opened only now is denied now and then (F16): it
+    stays `closing`.
     """
     if age(turn, row["created_at"]) < KSEF_CLOSES_AFTER and personal.may_close(turn, row):
         access = await login.access_for(turn)
         try:
             await turn.api.close_online(access, row["reference"])
         except Refused as refused:
+            old = age(turn, row["created_at"])
+            if refused.code == NO_SUCH_SESSION and old < GIVE_UP_SESSION:
+                turn.come_back(max(LOOK_AGAIN, old.total_seconds() / 4))
+                return
             if refused.code != NO_SUCH_SESSION and refused.reason_code != "insufficient-resource-access":
                 learn(turn, refused)
                 raise

@@ -16,6 +16,7 @@ class Scale:
     """How much of everything. The shared offices are made when they are first needed."""
 
     start_office: Size
+    hundred: Size
     small: Size
     big: Size
     calm: float  # how long a terminal must be silent, in the times that are sure on a busy machine
@@ -37,6 +38,10 @@ class Scale:
     month_bare: int  # clients whom the independent client serves beside it
     package: int  # invoices in one package
     _folder: Path | None = field(default=None, repr=False)
+
+    def hundred_place(self) -> Path:
+        """The data directory of the smallest one."""
+        return self._place("hundred", self.hundred)
 
     def small_place(self) -> Path:
         """The data directory of the small office."""
@@ -64,9 +69,9 @@ class Scale:
 def full() -> Scale:
     """The sizes of design §11."""
     return Scale(
-        start_office=Size(500, 100_000), small=Size(500, 1_000), big=Size(5_000, 1_000_000), calm=1.0, starts=7, keys=40, steps=20,
-        pages=20,
-        rest=20.0, changes=20, commands=5, documents=2_000, interactive=30, clients=10, each=30, many=500, granting=2_000,
+        start_office=Size(500, 100_000), hundred=Size(100, 100), small=Size(500, 1_000), big=Size(5_000, 1_000_000),
+        calm=1.0, starts=7, keys=40, steps=20, pages=20, rest=20.0, changes=20, commands=5, documents=2_000,
+        interactive=30, clients=10, each=30, many=500, granting=2_000,
         month=300, month_each=30, month_bare=5, package=10_000,
     )  # fmt: skip
 
@@ -74,8 +79,8 @@ def full() -> Scale:
 def small() -> Scale:
     """A few seconds: only whether everything works."""
     return Scale(
-        start_office=Size(20, 100), small=Size(60, 300), big=Size(80, 1_000), calm=0.2, starts=1, keys=2, steps=2, pages=1, rest=0.5,
-
-        changes=2, commands=1, documents=20, interactive=3, clients=2, each=2, many=12, granting=130,
+        start_office=Size(20, 100), hundred=Size(30, 60), small=Size(60, 300), big=Size(80, 1_000),
+        calm=0.2, starts=1, keys=2, steps=2, pages=1, rest=0.5, changes=2, commands=1, documents=20,
+        interactive=3, clients=2, each=2, many=12, granting=130,
         month=2, month_each=3, month_bare=1, package=200,
     )  # fmt: skip

@@ -220,6 +220,16 @@ async def test_rule_07_f1_f13_closing_is_repeated_until_it_is_closed(house: Hous
     assert [kind for kind, _ in ended[:2]] == ["unknown", "unknown"]
 
 
+async def test_rule_07_f16_a_session_that_is_denied_soon_after_its_opening_is_closed_later(house: House):
+    client = await house.ready_client()
+    house.ministry.fault("not_found_after_open", times=2, match=CLOSING)
+    house.approved(client)
+    await house.work()
+    ended = [(r["kind"], r["code"]) for r in house.calls("session.close", "ended")]
+    assert ended == [("refused", 21173), ("refused", 21173), ("ok", None)]
+    assert house.db.value("SELECT state FROM session") == "finished"
+
+
 async def test_rule_07_an_idle_session_is_closed_while_the_worker_stays(house: House):
     client = await house.ready_client()
     house.edit("INSERT OR REPLACE INTO setting VALUES ('session_idle_seconds', '0')")
