@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import getpass
 import importlib
 import json
@@ -196,6 +197,7 @@ def program(ctx: click.Context, data_dir: Path | None, login: str | None, passph
     """ksef-tui: biuro rachunkowe autoryzuje klientów w KSeF i wysyła ich faktury."""
     ctx.obj = Context(data_dir, login, passphrase_stdin)
     if ctx.invoked_subcommand is None:
+        gc.disable()  # until the screen stands: nothing of what is loaded is garbage
         from ksef_tui.tui.app import run
 
         sys.exit(run(ctx.obj.office, ctx.obj.operator))

@@ -6,17 +6,20 @@ Whoever calls KSeF with such an identity asks here, last before the signature, w
 from __future__ import annotations
 
 import sqlite3
+from typing import TYPE_CHECKING
 
 from ksef_tui.domain.authorizations import AuthState
 from ksef_tui.domain.invoices import LOOKED_FOR
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.roles import Operator
 from ksef_tui.services.office import Office
-from ksef_tui.services.turn import Turn
 from ksef_tui.services.wire import left_behind
 from ksef_tui.store import authorizations, invoices, offices, switches
 from ksef_tui.store.database import Database
 from ksef_tui.store.records import audit, recorded_owner
+
+if TYPE_CHECKING:
+    from ksef_tui.services.turn import Turn
 
 NOBODY = 0  # no operator has this id
 LENT = "To certyfikat innej osoby – podpisywać może nim tylko ona."

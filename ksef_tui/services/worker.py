@@ -21,7 +21,7 @@ from ksef_tui.domain.times import from_text, to_text
 from ksef_tui.ksef.errors import Unauthorized
 from ksef_tui.services import (
     bulk,
-    collisions,
+    collision_reading,
     dispatching,
     enrolment,
     interactive,
@@ -433,7 +433,7 @@ async def _steps(turn: Turn) -> None:
         dispatching.dispatch,
         retrying.go_on,
         receipts.fetch_receipts,
-        collisions.go_on,
+        collision_reading.go_on,
         storage.look,
         partial(interactive.close_idle, idle=idle),
     ):

@@ -95,7 +95,11 @@ class KsefTui(App[int]):
             except (ValueError, RuntimeError, NotImplementedError):
                 break  # not the main thread: somebody else answers signals
         if self._start_companion is not None:
-            self.do(self._find_a_worker(self._start_companion), "companion")
+            self.main.call_after_refresh(self._begin_to_send, self._start_companion)
+
+    def _begin_to_send(self, start: Callable[[], Companion]) -> None:
+        """When the clients are painted: a process that starts takes the processor from them."""
+        self.do(self._find_a_worker(start), "companion")
 
     async def _find_a_worker(self, start: Callable[[], Companion]) -> None:
         self._companion = await self.desk.act(start)

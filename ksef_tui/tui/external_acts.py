@@ -17,7 +17,7 @@ from ksef_tui.domain.authorizations import AuthState
 from ksef_tui.domain.problems import Problem
 from ksef_tui.domain.situations import Situation
 from ksef_tui.domain.times import warsaw
-from ksef_tui.services import authorising, client_views, external
+from ksef_tui.services import authorising, client_views
 from ksef_tui.tui import describe
 from ksef_tui.tui.desk import Desk
 from ksef_tui.tui.dialogs.form import Field, Form, Submit
@@ -79,6 +79,8 @@ class ExternalActs:
 
     async def _export(self, action: Action, situation: Situation) -> None:
         """Save the request; one whose time is over is made anew first."""
+        from ksef_tui.services import external  # late: it calls KSeF, the screen does not
+
         client, desk = situation.client, self.desk
         assert client is not None
         view = await desk.read(lambda: client_views.authorization(desk.office, desk.operator, client.id))

@@ -10,8 +10,7 @@ from ksef_tui.domain.actions import Action
 from ksef_tui.domain.authorizations import AuthState, may_become
 from ksef_tui.domain.situations import Situation
 from ksef_tui.domain.text import count_of
-from ksef_tui.services import authorising, client_views, ending, letters
-from ksef_tui.services.ending import EndPreview
+from ksef_tui.services import authorising, client_views, letters
 from ksef_tui.tui import describe
 from ksef_tui.tui.desk import Desk
 from ksef_tui.tui.dialogs.ask import Ask
@@ -21,6 +20,7 @@ from ksef_tui.tui.files import Saver
 from ksef_tui.tui.present import Line, clean
 
 if TYPE_CHECKING:
+    from ksef_tui.services.ending import EndPreview
     from ksef_tui.tui.access_acts import Flow
     from ksef_tui.tui.app import KsefTui
     from ksef_tui.tui.main import MainScreen
@@ -75,6 +75,8 @@ class LetterActs:
             self._app.say(f"Zapisano {saved[-1]}.")
 
     async def _end(self, action: Action, situation: Situation) -> None:
+        from ksef_tui.services import ending  # late: it calls KSeF, the screen does not
+
         client, desk = situation.client, self.desk
         assert client is not None
         if client.status is AuthState.ENDED:
@@ -92,6 +94,8 @@ class LetterActs:
             self._app.say("Obsługa zakończona. l pokazuje pismo do klienta, r sprawdza, czy odebrał uprawnienia.")
 
     async def _resume(self, client_id: int, name: str) -> None:
+        from ksef_tui.services import ending
+
         desk = self.desk
         text = (
             f"{name} wraca do obsługi. Autoryzuje się go od nowa, a wstrzymane faktury czekają, aż ktoś je przywróci."
@@ -104,6 +108,8 @@ class LetterActs:
 
 def end_lines(found: EndPreview, width: int) -> list[Line]:
     """What the end of a service does, and to which invoices."""
+    from ksef_tui.services import ending
+
     texts = [
         (f"{found.name}, NIP {found.nip}: biuro przestaje obsługiwać tego klienta.", "strong"),
         ("Program wyloguje biuro z konta klienta w KSeF i zniszczy zapisane tokeny. Nic więcej nie zostanie wysłane.", "text"),

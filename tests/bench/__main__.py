@@ -6,12 +6,13 @@ The exit status is 1 only when something does not work; slow is not broken.
 from __future__ import annotations
 
 import argparse
+import compileall
 import sys
 import traceback
 from collections.abc import Callable
 from time import perf_counter
 
-from tests.bench import documents, first, live, many, month, package, plan, screen, sending, steady, today
+from tests.bench import ROOT, documents, first, live, many, month, package, plan, screen, sending, steady, today
 from tests.bench.plan import Scale
 from tests.bench.table import Figure, machine, table
 
@@ -44,6 +45,8 @@ def main() -> int:
     scale = plan.small() if chosen.small else plan.full()
     figures: list[Figure] = []
     broken = []
+    # As it is once installed: with PYTHONDONTWRITEBYTECODE set, each process would compile it all anew.
+    compileall.compile_dir(ROOT / "ksef_tui", quiet=1)
     print(machine(), end="\n\n", flush=True)
     try:
         for name in chosen.only or GROUPS:

@@ -36,6 +36,7 @@ from ksef_tui.services import (
     bulk_work,
     certifying,
     client_sessions,
+    collision_reading,
     collisions,
     dispatching,
     ending,
@@ -239,7 +240,7 @@ async def _collided(turn: Turn) -> None:
         one = connection.execute("SELECT min(id) FROM invoice WHERE client_id = ?", (turn.client_id,)).fetchone()[0]
         connection.execute(f"UPDATE invoice SET {values} WHERE id = ?", (one,))
         stored_collisions.put(connection, one)
-    await collisions.go_on(turn)
+    await collision_reading.go_on(turn)
 
 
 async def _not_seen_stored(turn: Turn) -> None:
@@ -413,7 +414,7 @@ TRIED: dict[str, Try] = {
     "receipts.fetch_receipts": turned(receipts.fetch_receipts),
     "originals.settle": turned(originals.settle),
     "retrying.go_on": turned(_wanted_again),
-    "collisions.go_on": turned(_collided),
+    "collision_reading.go_on": turned(_collided),
     "collisions.ask_again": lambda s, o: _asked_about_a_collision(s),
     "storage.look": turned(_not_seen_stored),
     "own_work.look_for": lambda s, o: _tried_again(s, s.approved[1]),
