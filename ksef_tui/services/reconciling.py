@@ -60,6 +60,7 @@ async def reconcile(turn: Turn) -> None:
             "UPDATE client SET reconcile_since = NULL WHERE id = ? AND reconcile_since = ?", (turn.client_id, since)
         )
         audit(connection, turn.now, None, "client.reconciled", client_id=turn.client_id, found=found)
+    turn.polls.reconciled.clear()
 
 
 async def _one_session(turn: Turn, access: Access, summary: SessionSummary, kind: str) -> int:
@@ -72,7 +73,7 @@ async def _one_session(turn: Turn, access: Access, summary: SessionSummary, kind
         is_closed = await _closed(turn, access, reference, kind)
         if kind == "batch" and is_closed:  # what is in a package shows only when it is unpacked and judged (F18)
             raise NotNow(_pause(turn, summary))
-    items = {item.invoice_hash: item for item in await turn.api.session_invoices(access, reference)}
+    items = await _items(turn, access, summary)
     rows = [row for row in _not_sent(turn) if hash_b64(row["sha256"]) in items]
     rows += [row for row in _laid_aside(turn) if _may_be_in_ksef(items.get(hash_b64(row["sha256"])))]
     if not rows:
@@ -82,6 +83,18 @@ async def _one_session(turn: Turn, access: Access, summary: SessionSummary, kind
         for row in rows:
             _take(turn, connection, row, session_id, items[hash_b64(row["sha256"])])
     return len(rows)
+
+
+async def _items(turn: Turn, access: Access, summary: SessionSummary) -> dict[str, SessionInvoice]:
+    """The invoices of a session by hash. What is over is read once and kept until the client is done: a limit ends the pass
+    anywhere (20 lists a minute), and one that began anew each time would never come to its end."""
+    reference = summary.reference_number
+    known = turn.polls.reconciled.get(reference)
+    if known is None:
+        known = {item.invoice_hash: item for item in await turn.api.session_invoices(access, reference)}
+        if session_code(summary.status.code).terminal:
+            turn.polls.reconciled[reference] = known
+    return known
 
 
 def _pause(turn: Turn, summary: SessionSummary) -> float:

@@ -312,3 +312,21 @@ def test_nothing_is_lost_doubled_or_in_a_wrong_name_whatever_happens_when(templa
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+def test_f6_more_sessions_than_a_minute_lets_be_read_are_reconciled(template: Template) -> None:
+    """A limit ends the pass after six lists of eight; the next goes on where that one stopped."""
+    Sending.template = template
+    office = Sending()
+    office.begin("1000", (0, 0))
+    for _ in range(8):
+        office.bring_and_approve(1, 1)
+        office.wait(6)
+        office.work_without_trouble(0, "A", 1)
+        office.wait(700)
+        office.work_without_trouble(0, "A", 1)
+    assert office.world.far.state.value("SELECT count(*) FROM session WHERE closed IS NOT NULL") == 8
+    office.restore()
+    office.fresh = 100
+    office.bring_and_approve(1, 8)
+    office.teardown()
