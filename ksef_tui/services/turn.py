@@ -39,7 +39,7 @@ class Polls:
     upo_urls: dict[int, str] = field(default_factory=dict)
     lists: dict[str, Listed] = field(default_factory=dict)  # accepted invoices of sessions, by the session's reference
     metadata: dict[tuple[str, str], Read] = field(default_factory=dict)
-    reconciled: dict[str, dict[str, SessionInvoice]] = field(default_factory=dict)  # by session and hash (`reconciling`)
+    reconciled: dict[str, dict[str, SessionInvoice]] = field(default_factory=dict)  # `reconciling`: by session, by hash
     progress: int = 0  # invoices that KSeF took or numbered: while this grows, failures are no reason to slow down
 
 
