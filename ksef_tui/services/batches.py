@@ -32,7 +32,7 @@ from ksef_tui.ksef.packages import Compression, Package, Part, pack
 from ksef_tui.ksef.public_keys import KEY_ENCRYPTION
 from ksef_tui.services import login, personal
 from ksef_tui.services.calls import LeaseLost, NotNow
-from ksef_tui.services.interactive import GIVE_UP_SESSION, NO_SUCH_SESSION, UNKNOWN_KEY, age, learn
+from ksef_tui.services.interactive import NO_SUCH_SESSION, UNKNOWN_KEY, denied_for_good, learn
 from ksef_tui.services.office import Office
 from ksef_tui.services.outgoing import checked
 from ksef_tui.services.turn import Turn
@@ -247,7 +247,7 @@ async def _close(turn: Turn, session: sqlite3.Row) -> None:
                 sessions.move(connection, session["id"], "closing", "open", reason=refused.message)
             turn.come_back(1)
             return
-        if refused.code == NO_SUCH_SESSION and not await _denied_for_good(turn, access, session):
+        if refused.code == NO_SUCH_SESSION and not await denied_for_good(turn, access, session):
             turn.come_back(30)
             return
         not_ours = refused.reason_code == NOT_OURS
@@ -260,14 +260,6 @@ async def _close(turn: Turn, session: sqlite3.Row) -> None:
         return
     with turn.office.db.write() as connection:
         sessions.move(connection, session["id"], "closing", "closed", closed_at=to_text(turn.now))
-
-
-async def _denied_for_good(turn: Turn, access: Access, session: sqlite3.Row) -> bool:
-    """ "No such session" is believed only after a while, and when KSeF's own list has not got it either (F16)."""
-    if age(turn, session["created_at"]) < GIVE_UP_SESSION:
-        return False
-    since = from_text(session["created_at"]) - timedelta(hours=1)
-    return all(s.reference_number != session["reference"] for s in await turn.api.sessions(access, "Batch", since))
 
 
 def _time_is_left(turn: Turn, session: sqlite3.Row) -> bool:

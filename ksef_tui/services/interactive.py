@@ -6,6 +6,7 @@ import secrets
 import sqlite3
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Literal
 
 from ksef_tui.domain.invoices import InvoiceState
 from ksef_tui.domain.problems import Problem
@@ -192,23 +193,30 @@ async def close_now(turn: Turn, row: sqlite3.Row) -> None:
     """One attempt to close a session that is `closing`.
 
     A session that KSeF does not know (any more), or that another subject opened, or that is past its 12 hours, is not
-    ours to close: KSeF closes it by itself (facts §8.1). One that was opened only now is denied now and then (F16): it
-    stays `closing`.
+    ours to close: KSeF closes it by itself (facts §8.1). One that is denied now and then (F16) stays `closing`.
     """
     if age(turn, row["created_at"]) < KSEF_CLOSES_AFTER and personal.may_close(turn, row):
         access = await login.access_for(turn)
         try:
             await turn.api.close_online(access, row["reference"])
         except Refused as refused:
-            old = age(turn, row["created_at"])
-            if refused.code == NO_SUCH_SESSION and old < GIVE_UP_SESSION:
-                turn.come_back(max(LOOK_AGAIN, old.total_seconds() / 4))
+            if refused.code == NO_SUCH_SESSION and not await denied_for_good(turn, access, row):
+                turn.come_back(max(LOOK_AGAIN, age(turn, row["created_at"]).total_seconds() / 4))
                 return
             if refused.code != NO_SUCH_SESSION and refused.reason_code != "insufficient-resource-access":
                 learn(turn, refused)
                 raise
     with turn.office.db.write() as connection:
         sessions.move(connection, row["id"], "closing", "closed", closed_at=to_text(turn.now))
+
+
+async def denied_for_good(turn: Turn, access: Access, session: sqlite3.Row) -> bool:
+    """ "No such session" is believed only after a while, and when KSeF's own list has not got it either (F16)."""
+    if age(turn, session["created_at"]) < GIVE_UP_SESSION:
+        return False
+    since = from_text(session["created_at"]) - timedelta(hours=1)
+    kind: Literal["Online", "Batch"] = "Batch" if session["kind"] == "batch" else "Online"
+    return all(s.reference_number != session["reference"] for s in await turn.api.sessions(access, kind, since))
 
 
 def _finish(turn: Turn, session_id: int) -> None:

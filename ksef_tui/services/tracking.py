@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from datetime import timedelta
-from typing import Literal
 
 from ksef_tui.domain.invoices import InvoiceState
-from ksef_tui.domain.times import from_text, to_text
+from ksef_tui.domain.times import to_text
 from ksef_tui.ksef.api import Access
 from ksef_tui.ksef.codes import invoice_code, session_code
 from ksef_tui.ksef.crypto import hash_b64
@@ -19,7 +17,7 @@ from ksef_tui.ksef.errors import Refused, Unauthorized
 from ksef_tui.ksef.models import SessionInvoice
 from ksef_tui.services import foreign_sessions, login, originals
 from ksef_tui.services.calls import NotNow
-from ksef_tui.services.interactive import GIVE_UP_SESSION, NO_SUCH_SESSION, age, close_now
+from ksef_tui.services.interactive import NO_SUCH_SESSION, age, close_now, denied_for_good
 from ksef_tui.services.outcomes import accept, move_on
 from ksef_tui.services.turn import Turn
 from ksef_tui.store import invoices, sessions
@@ -212,13 +210,8 @@ async def _prove_absent(turn: Turn, access: Access, session: sqlite3.Row, missin
 
 
 async def _denied(turn: Turn, access: Access, session: sqlite3.Row) -> None:
-    """KSeF does not know the session (F16): believed only after a while, and when its own list has not got it either."""
-    if age(turn, session["created_at"]) < GIVE_UP_SESSION:
-        turn.come_back(30)
-        return
-    since = from_text(session["created_at"]) - timedelta(hours=1)
-    kind: Literal["Online", "Batch"] = "Batch" if session["kind"] == "batch" else "Online"
-    if any(s.reference_number == session["reference"] for s in await turn.api.sessions(access, kind, since)):
+    """KSeF does not know the session: when that is believed, it was never opened."""
+    if not await denied_for_good(turn, access, session):
         return
     with turn.office.db.write() as connection:
         sessions.move(connection, session["id"], session["state"], "lost", reason="KSeF nie zna tej sesji")
