@@ -105,6 +105,13 @@ def open_row(situation: Situation) -> str | None:
     return needs_list(situation)
 
 
+def _no_invoice(situation: Situation) -> str:
+    """What to do where the row is not about invoices."""
+    if situation.pane is Pane.QUEUE:
+        return "Pod kursorem nie ma faktury."
+    return "Ten wiersz nie jest o fakturach: co go załatwia, stoi pod listą."
+
+
 def on_invoices(move: str, nothing: str) -> WhyDisabled:
     """Works when the move is allowed from the state of at least one of the invoices."""
     allowed = frozenset(INVOICE_MOVES[move])
@@ -113,9 +120,7 @@ def on_invoices(move: str, nothing: str) -> WhyDisabled:
         if situation.pane not in INVOICE_PANES:
             return "Wybierz faktury w kolejce: naciśnij 2."
         if not situation.states:
-            return (
-                "Pod kursorem nie ma faktury." if situation.pane is Pane.QUEUE else "Ten wiersz nie jest o fakturach."
-            )
+            return _no_invoice(situation)
         return None if any(situation.states.get(state) for state in allowed) else nothing
 
     return why
@@ -141,7 +146,7 @@ def repair(situation: Situation) -> str | None:
     if situation.pane not in INVOICE_PANES:
         return "Wybierz fakturę w kolejce: naciśnij 2."
     if not situation.states:
-        return "Pod kursorem nie ma faktury." if situation.pane is Pane.QUEUE else "Ten wiersz nie jest o fakturach."
+        return _no_invoice(situation)
     if any(situation.states.get(state) for state in REPAIRABLE):
         return None
     return "Naprawia się faktury do poprawy, zablokowane i odrzucone."
