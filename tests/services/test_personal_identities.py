@@ -554,7 +554,7 @@ HARMLESS = {
         "found_in", "free_label", "inspect", "keep", "kind_of", "named", "refuse_foreign", "refuse_not_the_clients", "whose",
         "words",
     },
-    "interactive": {"age", "close_now", "learn", "learn_of_end", "open_session", "usable_session"},
+    "interactive": {"age", "close_now", "denied_for_good", "learn", "learn_of_end", "open_session", "usable_session"},
     "lineage": {"ending", "moves"},
     "login": {"forget_access", "lost_permission"},
     "lost_logins": {"end", "end_before", "suspected"},  # with the token of a login that was just made
