@@ -6,10 +6,10 @@ import binascii
 import json
 import sqlite3
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
-from itertools import chain
+from itertools import chain, islice
 
 from ksef_tui.domain.finding import Query, parse
 from ksef_tui.domain.invoices import INVOICE_BADGES, NOT_STORED, InvoiceState, UpoState
@@ -28,6 +28,7 @@ from ksef_tui.store import documents, invoices, records
 
 XML_SHOWN = 200_000  # characters
 LINES_SHOWN = 200
+FIRST_PAGES = 200  # rows of a long list that are told before the rest
 
 _QUEUE = """
 SELECT v.*, c.nip, c.name AS client, s.reference AS session_reference, s.kind AS session_kind, s.state AS session_state
@@ -36,13 +37,25 @@ WHERE v.id IN ({ids}) AND (:only IS NULL OR v.client_id = :only)
 """
 
 
-def queue_ids(office: Office, operator: Operator, chosen: QueueFilter, limit: int = 0) -> array[int]:
-    """The invoices that a filter lets through, newest first. For a million rows this takes a third of a second."""
+def queue_ids(
+    office: Office,
+    operator: Operator,
+    chosen: QueueFilter,
+    limit: int = 0,
+    early: Callable[[array[int]], object] | None = None,
+) -> array[int]:
+    """The invoices that a filter lets through, newest first. For a million rows this takes a third of a second, and
+    many if words are sought and the disk is slow: `early` gets the first pages of a longer list at once."""
     where, args = _where(office, operator, chosen)
     sql = f"SELECT id FROM invoice v {where} ORDER BY id DESC" + (f" LIMIT {int(limit)}" if limit else "")  # noqa: S608
     cursor = office.db.connection.cursor()
     cursor.row_factory = None  # plain tuples: half the time, and no lists on the way to the array
-    return array("q", chain.from_iterable(cursor.execute(sql, args)))
+    found = chain.from_iterable(cursor.execute(sql, args))
+    ids = array("q", islice(found, FIRST_PAGES))
+    if early is not None and len(ids) == FIRST_PAGES:
+        early(ids[:])
+    ids.extend(found)
+    return ids
 
 
 def understood(office: Office, text: str) -> Query:

@@ -308,4 +308,5 @@ STEPS: list[tuple[str, list[str]]] = [
     ("clock", queue.CLOCK),
     ("repair", queue.REPAIR),
     ("storage", queue.STORAGE),
+    ("ids", queue.IDS),
 ]

@@ -120,7 +120,9 @@ class Acts:
             self._app.say("Zakres zaczyna się tutaj; przejdź na koniec i naciśnij v.")
 
     def _mark_all(self) -> None:
-        if not self._screen.marked_list().mark_all():
+        if not self._screen.marked_list().whole:
+            self._app.say("Lista jeszcze się wczytuje.")
+        elif not self._screen.marked_list().mark_all():
             self._app.say(
                 f"Naraz można zaznaczyć {MOST_MARKS // 1000} tysięcy wierszy: zawęź listę filtrem (/).", "warning"
             )

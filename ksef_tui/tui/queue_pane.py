@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from array import array
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -207,7 +208,19 @@ class QueuePane(FilteredPane):
 
     def _job(self) -> Callable[[], array[int]]:
         office, operator, wanted = self.desk.office, self.desk.operator, self.filter
-        return lambda: invoice_views.queue_ids(office, operator, wanted)
+        if self.list.ids and not self._other:  # there is a list to look at meanwhile
+            return lambda: invoice_views.queue_ids(office, operator, wanted)
+        loop = asyncio.get_running_loop()
+        return lambda: invoice_views.queue_ids(
+            office, operator, wanted, early=lambda ids: loop.call_soon_threadsafe(self._show_early, ids, wanted)
+        )
+
+    def _show_early(self, ids: array[int], wanted: QueueFilter) -> None:
+        """The first pages of a list whose rest is still being read."""
+        if wanted == self.filter:
+            self.list.set_ids(ids, from_top=True, whole=False)
+            self._other = False
+            self._draw_title()
 
     def _show(self, ids: array[int]) -> None:
         self._newest = max(self._newest, ids[0] if ids else 0)
@@ -236,7 +249,7 @@ class QueuePane(FilteredPane):
         if self.text:
             parts.append(f"„{self.text}”")
         if self.state is not None or self.text:
-            parts.append(str(len(self.list.ids)))
+            parts.append(str(len(self.list.ids)) + ("" if self.list.whole else "…"))
         if self.list.marks:
             parts.append(f"zaznaczone {len(self.list.marks)}")
         look, counts, said = self.desk.look, self.counts, self._said

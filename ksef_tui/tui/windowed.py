@@ -102,10 +102,12 @@ class WindowList(Toned, ScrollView, Generic[Row], can_focus=True):
         self._lit = lit
         self._follows = follows
         self.ids = array("q")
+        self.whole = True  # else more rows follow when they have been read
         self.cursor = 0
         self.marks: set[int] = set()
         self.empty_lines: Sequence[Line] = ()
         self._anchor: int | None = None
+        self._to_end = False  # the cursor goes to the end when the list is whole
         self._rows: dict[int, Row] = {}
         self._painted: dict[int, Painted] = {}  # by id: a step that scrolls paints one row, not the page
 
@@ -140,13 +142,19 @@ class WindowList(Toned, ScrollView, Generic[Row], can_focus=True):
         """The rows on the screen that have been read."""
         return [self._rows[self.ids[index]] for index in self.window if self.ids[index] in self._rows]
 
-    def set_ids(self, ids: array[int], *, from_top: bool = False) -> None:
-        """Show another list. The cursor stays on its row; if that is gone, at its place. `from_top`: at the first."""
+    def set_ids(self, ids: array[int], *, from_top: bool = False, whole: bool = True) -> None:
+        """Show another list. The cursor stays on its row; if that is gone, at its place. `from_top`: at the first.
+        What is not `whole` is its beginning, and the rest follows."""
+        self.whole = whole
         with self._other_rows(from_top) as keep:
             self.ids = ids
-            self._forget_marks(ids)
+            self._anchor = None
+            if whole:
+                self._forget_marks(ids)
             if keep is not None:
                 self.cursor = _place(ids, keep, self.cursor)
+        if whole and self._to_end:
+            self._move(len(ids) - 1)
 
     def amend(self, gone: Collection[int], came: Collection[int]) -> None:
         """Rows leave and come, in a list of falling ids: their places are found without looking through a million. The
@@ -286,8 +294,10 @@ class WindowList(Toned, ScrollView, Generic[Row], can_focus=True):
 
     def action_edge(self, last: bool) -> None:
         self._move(len(self.ids) - 1 if last else 0)
+        self._to_end = last and not self.whole
 
     def _move(self, index: int) -> None:
+        self._to_end = False
         index = max(0, min(index, len(self.ids) - 1))
         if index == self.cursor:
             return
@@ -341,8 +351,6 @@ class WindowList(Toned, ScrollView, Generic[Row], can_focus=True):
         return had
 
     def _forget_marks(self, ids: Sequence[int]) -> None:
-        if self._anchor is not None:
-            self._anchor = None
         if self.marks and (left := self.marks.intersection(ids)) != self.marks:
             self.marks = left
             self._marks_changed()

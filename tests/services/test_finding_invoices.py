@@ -114,6 +114,23 @@ def test_a_settled_collision_stands_nowhere(shelf: Shelf):
     assert after.trouble == before.trouble - 1, "the list goes by what its rows say"
 
 
+def test_the_beginning_of_a_long_list_is_told_first(shelf: Shelf, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("ksef_tui.services.invoice_views.FIRST_PAGES", 2)
+    told: list[list[int]] = []
+    office, admin = shelf.house.office, shelf.house.admin
+    found = invoice_views.queue_ids(office, admin, QueueFilter(), early=lambda ids: told.append(list(ids)))
+    assert len(found) > 2
+    assert told == [list(found)[:2]]
+    assert list(found) == list(invoice_views.queue_ids(office, admin, QueueFilter())) == sorted(found, reverse=True)
+    invoice_views.queue_ids(office, admin, QueueFilter(among=(found[0],)), early=lambda ids: told.append(list(ids)))
+    assert len(told) == 1, "a short one is whole at once"
+
+
+def test_the_whole_queue_is_read_from_an_index_of_ids_alone(shelf: Shelf):
+    rows = shelf.house.db.rows("EXPLAIN QUERY PLAN SELECT id FROM invoice v ORDER BY id DESC")
+    assert [row["detail"] for row in rows] == ["SCAN v USING COVERING INDEX invoice_id"]
+
+
 @pytest.mark.parametrize("words", ["listopad 2024", ">5000 rejected", "odrzucone 12-15.11", "100-200"])
 def test_days_and_amounts_are_answered_by_an_index(shelf: Shelf, words: str):
     where, args = invoice_views._where(shelf.house.office, shelf.house.admin, QueueFilter(text=words))

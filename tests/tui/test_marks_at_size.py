@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from array import array
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -11,7 +13,11 @@ from textual.pilot import Pilot
 from tui_helpers import LONGEST, NARROW, Desk, Program, asked, expect, ready, text_of
 
 from ksef_tui.domain.invoices import InvoiceState
-from ksef_tui.services import approving
+from ksef_tui.domain.roles import Operator
+from ksef_tui.services import approving, invoice_views
+from ksef_tui.services.invoice_views import FIRST_PAGES
+from ksef_tui.services.office import Office
+from ksef_tui.services.views import QueueFilter
 from ksef_tui.tui.app import KsefTui
 from ksef_tui.tui.dialogs.ask import Ask
 from ksef_tui.tui.dialogs.working import AT_A_TIME, Working
@@ -67,6 +73,35 @@ async def test_holding_many_shows_how_far_it_is_and_does_all(desk: Desk, program
         await expect(pilot, lambda: app.screen is app.main)
         assert in_state(desk, "held") == COUNT
         await expect(pilot, lambda: any(f"{COUNT} faktur" in one.message for one in app._notifications))
+
+
+@pytest.mark.usefixtures("many")
+async def test_the_first_rows_of_a_long_queue_are_there_before_the_rest_is_read(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, may_go_on = invoice_views.queue_ids, threading.Event()
+
+    def slow(
+        office: Office, operator: Operator, chosen: QueueFilter, *, early: Callable[[array[int]], None]
+    ) -> array[int]:
+        def told(found: array[int]) -> None:
+            early(found)
+            assert may_go_on.wait(LONGEST)
+
+        return whole(office, operator, chosen, early=told)
+
+    monkeypatch.setattr("ksef_tui.services.invoice_views.queue_ids", slow)
+    app = program()
+    async with app.run_test(size=NARROW) as pilot:
+        await until(lambda: len(app.main.queue.list.ids) == FIRST_PAGES)
+        await pilot.press("2", "asterisk")
+        await expect(pilot, lambda: "FV/" in text_of(app) or "WIELE/" in text_of(app))
+        assert not app.main.queue.list.marks, "a part is not all"
+        await expect(pilot, lambda: any("wczytuje" in one.message for one in app._notifications))
+        may_go_on.set()
+        await expect(pilot, lambda: len(app.main.queue.list.ids) > COUNT)
+        await pilot.press("asterisk")
+        assert len(app.main.queue.list.marks) == len(app.main.queue.list.ids)
 
 
 @pytest.mark.usefixtures("many")

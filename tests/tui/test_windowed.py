@@ -224,6 +224,23 @@ async def test_too_many_rows_are_not_marked_at_once() -> None:
         assert len(app.list.marks) == MOST_MARKS
 
 
+async def test_the_beginning_of_a_list_keeps_marks_and_the_way_to_its_end_goes_on_when_the_rest_comes() -> None:
+    app = ListApp(array("q", range(1_000, 0, -1)))
+    async with app.run_test(size=(40, 10)) as pilot:
+        app.list.marks = {1, 2_000}
+        app.list.set_ids(array("q", range(1_000, 800, -1)), from_top=True, whole=False)
+        assert app.list.marks == {1, 2_000}, "the rest may have them"
+        await pilot.press("end")
+        assert app.list.current_id == 801
+        app.list.set_ids(array("q", range(1_000, 0, -1)))
+        assert app.list.current_id == 1
+        assert app.list.marks == {1}
+        app.list.set_ids(array("q", range(1_000, 800, -1)), from_top=True, whole=False)
+        await pilot.press("end", "up")
+        app.list.set_ids(array("q", range(1_000, 0, -1)))
+        assert app.list.current_id == 802, "who has gone elsewhere stays there"
+
+
 async def test_rows_that_cannot_be_read_leave_the_program_running() -> None:
     app = ListApp(ids(3, 2, 1))
     async with app.run_test(size=(40, 10)) as pilot:
