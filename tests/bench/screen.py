@@ -106,8 +106,16 @@ def wire(scale: Scale) -> list[Figure]:
     return figures
 
 
+def _within_a_minute(seconds: float) -> None:
+    """Wait until no full minute will come for so long: the clock of the screen is written then."""
+    second = datetime.now().second  # noqa: DTZ005  # the minute is the same in all zones that matter
+    if second + seconds > 57:
+        time.sleep(63 - second)
+
+
 def _bytes_of_steps(terminal: Terminal, scale: Scale) -> dict[str, list[int]]:
-    terminal.bytes_until_quiet(0.6 * scale.calm)
+    terminal.bytes_until_quiet(scale.calm)
+    _within_a_minute(1.1 * scale.steps * scale.calm)
     steps = {"in page": [_bytes(terminal, UP if n // 4 % 2 else DOWN, scale.calm) for n in range(scale.steps)]}
     for key in (PAGE_DOWN, PAGE_DOWN):
         _bytes(terminal, key, scale.calm)
@@ -158,12 +166,9 @@ def idle(scale: Scale) -> list[Figure]:
 
 def _rest(terminal: Terminal, scale: Scale) -> tuple[float, int]:
     """Percent of a core and bytes written while nothing happens."""
-    terminal.bytes_until_quiet(scale.calm)
-    seconds = scale.rest
-    second = datetime.now().second  # noqa: DTZ005  # the minute is the same in all zones that matter
-    if second + seconds > 57:
-        time.sleep(63 - second)
+    terminal.bytes_until_quiet(3 * scale.calm)  # a long list comes in two parts
+    _within_a_minute(scale.rest)
     start, before = time.perf_counter(), cpu_seconds(terminal.pid)
-    time.sleep(seconds)
+    time.sleep(scale.rest)
     used, passed = cpu_seconds(terminal.pid) - before, time.perf_counter() - start
     return 100 * used / passed, sum(len(data) for _, data in terminal.since(start))
