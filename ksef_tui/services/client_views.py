@@ -26,7 +26,7 @@ from ksef_tui.domain.times import from_text, warsaw
 from ksef_tui.services import client_words, first_steps, onboarding_views
 from ksef_tui.services.identity_rules import STOPPED, named
 from ksef_tui.services.office import Office
-from ksef_tui.services.views import AuthorizationView, ClientCounts, ClientRow, StepView
+from ksef_tui.services.views import AuthorizationView, ClientCounts, ClientList, ClientRow, StepView
 from ksef_tui.services.wire import left_behind
 from ksef_tui.store import offices, pauses, settings
 
@@ -145,11 +145,23 @@ def stopped_clients(office: Office) -> list[int]:
 
 def client_ids(office: Office, operator: Operator, text: str = "", mine: bool = False) -> array[int]:
     """The clients in the order of the list: those that need a person first, then by name."""
+    return _in_order(_ranked(office, operator, fold(text).split(), operator.id if mine else None))
 
+
+def client_list(office: Office, operator: Operator, text: str = "", mine: bool = False) -> ClientList:
+    """`client_ids`, and how many clients there are and need a person, in one reading where it is the same one."""
+    everybody = _ranked(office, operator)
+    counts = ClientCounts(len(everybody), sum(1 for one in everybody if one.state in TROUBLE or one.stuck))
+    if not text and not mine:
+        return ClientList(_in_order(everybody), counts)
+    del everybody
+    return ClientList(client_ids(office, operator, text, mine), counts)
+
+
+def _in_order(found: list[_Ranked]) -> array[int]:
     def rank(one: _Ranked) -> tuple[bool, bool, int, bool, str]:
         return (not one.stuck, one.state not in TROUBLE, _URGENCY[one.state], not one.waiting, alphabetical(one.name))
 
-    found = _ranked(office, operator, fold(text).split(), operator.id if mine else None)
     return array("q", [one.id for one in sorted(found, key=rank)])
 
 
@@ -159,12 +171,6 @@ def client_rows(office: Office, operator: Operator, ids: Sequence[int]) -> dict[
     marks = ", ".join(str(int(i)) for i in ids)
     rows = office.db.rows(_CLIENTS.format(more=f"AND c.id IN ({marks})"), {"only": operator.client_id})
     return {row["id"]: _client_row(office, row, now) for row in rows}
-
-
-def client_counts(office: Office, operator: Operator) -> ClientCounts:
-    """How many clients there are, and how many need a person."""
-    found = _ranked(office, operator)
-    return ClientCounts(len(found), sum(1 for one in found if one.state in TROUBLE or one.stuck))
 
 
 def _stuck(state: AuthState, standing: int, approved: int) -> int:

@@ -7,6 +7,7 @@ told who looks, and a `client` operator sees one company only.
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -246,6 +247,14 @@ class ClientCounts:
 
     total: int
     trouble: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClientList:
+    """Some clients in order, and how many there are whatever the list is narrowed to."""
+
+    ids: array[int]
+    counts: ClientCounts
 
 
 CHANGES_NAMED = 500  # more than that: read anew

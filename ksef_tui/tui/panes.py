@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -16,7 +17,7 @@ from textual.widgets import Input
 from ksef_tui.domain.authorizations import seconds_to_sign
 from ksef_tui.domain.text import count_of
 from ksef_tui.services import client_views
-from ksef_tui.services.views import ClientCounts, ClientRow
+from ksef_tui.services.views import ClientCounts, ClientList, ClientRow
 from ksef_tui.tui import present
 from ksef_tui.tui.desk import Desk, Loader
 from ksef_tui.tui.entries import Entry
@@ -167,14 +168,11 @@ class ClientsPane(FilteredPane):
         self.among_words = ""
         self.run_line: Callable[[int], Line] = lambda room: ()
         self._counting: set[int] = set()
-        self._begun: array[int] | None = None
+        self._begun: ClientList | None = None
         self._sought: int | None = None  # gets the cursor when it is in the list
         self.counts = ClientCounts(0, 0)
         self.list: WindowList[ClientRow] = WindowList(self._read, self._paint, present.client_lit, id="client-list")
-        self._loader: Loader[array[int]] = Loader(desk, self._job, self._show, self.run_worker, self.fail)
-        self._counter: Loader[ClientCounts] = Loader(
-            desk, self._count_job, self._show_counts, self.run_worker, self.fail
-        )
+        self._loader: Loader[ClientList] = Loader(desk, self._job, self._show, self.run_worker, self.fail)
 
     def compose(self) -> ComposeResult:
         yield from self.frame(self.list, self.filter_input())
@@ -190,7 +188,7 @@ class ClientsPane(FilteredPane):
             self._show(begun)
 
     def reload(self) -> None:
-        """Read the order anew, and then how many there are: both at once would take twice the memory."""
+        """Read the order and the counts anew."""
         self._loader.request()
 
     def _read(self, ids: list[int]) -> Mapping[int, ClientRow]:
@@ -232,33 +230,27 @@ class ClientsPane(FilteredPane):
             self.list.redraw()
         return bool(over)
 
-    def _job(self) -> Callable[[], array[int]]:
+    def _job(self) -> Callable[[], ClientList]:
         office, operator, text, mine, among = self.desk.office, self.desk.operator, self.text, self.mine, self.among
 
-        def job() -> array[int]:
-            found = client_views.client_ids(office, operator, text, mine)
-            return found if among is None else array("q", [one for one in found if one in among])
+        def job() -> ClientList:
+            found = client_views.client_list(office, operator, text, mine)
+            return (
+                found if among is None else replace(found, ids=array("q", [one for one in found.ids if one in among]))
+            )
 
         return job
 
-    def _show(self, ids: array[int]) -> None:
-        if not ids:
+    def _show(self, found: ClientList) -> None:
+        self.counts = found.counts
+        if not found.ids:
             self.list.say_when_empty(self._when_empty())
-        self.list.set_ids(ids, from_top=self._other)
+        self.list.set_ids(found.ids, from_top=self._other)
         self._other = False
         if self._sought is not None and self.list.go_to(self._sought):
             self._sought = None
         self._draw_title()
         self.post_message(self.Loaded())
-        self.call_after_refresh(self._counter.request)
-
-    def _count_job(self) -> Callable[[], ClientCounts]:
-        office, operator = self.desk.office, self.desk.operator
-        return lambda: client_views.client_counts(office, operator)
-
-    def _show_counts(self, counts: ClientCounts) -> None:
-        self.counts = counts
-        self._draw_title()
 
     def _draw_title(self) -> None:
         listed = len(self.list.ids)

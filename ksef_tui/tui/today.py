@@ -25,6 +25,7 @@ from ksef_tui.tui.present import Line, Look, Span, clean, cut, fit, money, short
 from ksef_tui.tui.windowed import WindowList
 
 DETAIL = 4  # lines below the list: a rule, two of the sentence, the keys
+UNSEEN_EVERY = 3  # seconds between two readings for the count in the header alone, which take turns with the keys
 ON_INVOICES = frozenset(kind for kind in Kind if BY_KIND[kind].states and kind is not Kind.ACCESS)
 
 
@@ -60,6 +61,7 @@ class TodayPane(Pane):
         self._numbers: dict[str, int] = {}
         self._facts: dict[int, ClientFacts] = {}
         self._stale = False
+        self._seconds = UNSEEN_EVERY  # since it was read
         self._loader: Loader[Found] = Loader(desk, self._job, self._show, self.run_worker, self.fail)
 
     def compose(self) -> ComposeResult:
@@ -72,18 +74,19 @@ class TodayPane(Pane):
 
     def reload(self) -> None:
         """Read it anew."""
-        self._stale = False
+        self._stale, self._seconds = False, 0
         self._loader.request()
 
     def touch(self) -> None:
-        """Something changed: read now what is looked at, else within a second."""
+        """Something changed: read now what is looked at, else within a second, and of what goes on changing within a few."""
         self._stale = True
         if self.display:
             self.reload()
 
     def tick(self) -> None:
         """A second has passed."""
-        if self._stale:
+        self._seconds += 1
+        if self._stale and self._seconds >= UNSEEN_EVERY:
             self.reload()
 
     @property

@@ -105,12 +105,12 @@ def test_a_settled_collision_stands_nowhere(shelf: Shelf):
     house, office, admin = shelf.house, shelf.house.office, shelf.house.admin
     house.edit("UPDATE authorization SET state = 'active' WHERE client_id = ?", shelf.pine.id)
     assert client_views.client_ids(office, admin)[0] in (shelf.fir.id, shelf.pine.id)
-    before = client_views.client_counts(office, admin)
+    before = client_views.client_list(office, admin).counts
     house.edit("UPDATE invoice SET settled_at = '2026-11-24' WHERE number = 'WCZORAJ/3'")
     assert shelf.found("stoi sosna") == []
     [row] = client_views.client_rows(office, admin, [shelf.pine.id]).values()
     assert row.stuck == 0
-    after = client_views.client_counts(office, admin)
+    after = client_views.client_list(office, admin).counts
     assert after.trouble == before.trouble - 1, "the list goes by what its rows say"
 
 
