@@ -151,10 +151,11 @@ def _of_invoices(office: Office, rows: list[sqlite3.Row], covered: set[int], now
         elif everybodys:
             bag.why = "nobody_sends" if everybodys == _NOBODY else "paused"
         bag.add(row, everybodys or (why.text if why is not None and stands else row["reason"]), row["reason_code"])
-    return [
-        _invoice_item(f"{kind}:{one or 'all'}{':due' if due else ''}", kind, due, bag, now)
-        for (kind, one, due), bag in bags.items()
-    ]
+    items = []
+    while bags:  # let go one by one: thousands of them and of their items at once are megabytes that stay
+        (kind, one, due), bag = bags.popitem()
+        items.append(_invoice_item(f"{kind}:{one or 'all'}{':due' if due else ''}", kind, due, bag, now))
+    return items
 
 
 _NOBODY = "nikt nie wysyła – uruchom program albo ksef-tui worker"
