@@ -51,8 +51,6 @@ class Database:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._local = threading.local()
-        self._all: list[sqlite3.Connection] = []
-        self._all_lock = threading.Lock()
         self.before_commit: Callable[[sqlite3.Connection], None] | None = None
 
     @property
@@ -63,8 +61,6 @@ class Database:
             with _problems():
                 connection = connect(self.path)
             self._local.connection = connection
-            with self._all_lock:
-                self._all.append(connection)
         return connection
 
     @contextmanager
@@ -125,11 +121,13 @@ class Database:
         return int(self.connection.execute("PRAGMA data_version").fetchone()[0])
 
     def close(self) -> None:
-        """Close the connections of all threads."""
-        with self._all_lock:
-            for connection in self._all:
-                connection.close()
-            self._all.clear()
+        """Close this thread's connection and let those of the others go: one that reads closes when it has read.
+
+        To close it under a thread that reads ends the process with a broken memory.
+        """
+        own: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if own is not None:
+            own.close()
         self._local = threading.local()
 
 

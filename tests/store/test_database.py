@@ -246,3 +246,23 @@ def test_only_the_owner_may_read_a_new_database(tmp_path: Path):
     open_database(path).close()
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_who_reads_while_it_is_closed_reads_to_the_end(tmp_path: Path) -> None:
+    db, begun = Database(tmp_path / "read.db"), threading.Event()
+    read: list[int] = []
+
+    def reading() -> None:
+        begun.set()
+        read.append(
+            db.value(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300000) SELECT sum(i) FROM n"
+            )
+        )
+
+    thread = threading.Thread(target=reading)
+    thread.start()
+    assert begun.wait(30)
+    db.close()
+    thread.join()
+    assert read == [300_000 * 300_001 // 2]
