@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -56,9 +56,9 @@ class Machine:
         self.restart()
 
     def restart(self, *, spent_keys: int = 0) -> None:
-        """As it was in the morning of today, at ten by Greenwich: the same in every run of a day. `spent_keys`: how many
-        of the ministry's keys a KSeF that goes on has made already."""
-        morning = datetime.now(UTC).replace(hour=10, minute=0, second=0, microsecond=0)
+        """As it was in the morning of today, at ten by Greenwich: the same in every run of a day. Today is Poland's, as
+        in the invoices. `spent_keys`: how many of the ministry's keys a KSeF that goes on has made already."""
+        morning = datetime.combine(datetime.now(WARSAW), time(10), UTC)
         self.epoch, self.boot = morning.timestamp(), 1_000.0
         self.alive = {PEOPLE}
         self._fresh_keys = iter(self._made[spent_keys:])
